@@ -1,0 +1,56 @@
+"""Trains the AutoencoderKL: 64 x 64 x 3 pictures to 16 x 16 x 4 latents and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+
+from cfray.world.build.loop import draw, fit, to_float
+
+
+def new_autoencoder() -> AutoencoderKL:
+    model = AutoencoderKL(
+        in_channels=3, out_channels=3, latent_channels=4, block_out_channels=(24, 48, 64), layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+        norm_num_groups=8, sample_size=64, mid_block_add_attention=False,
+    )  # fmt: skip
+    # The posterior starts narrow (standard deviation e^-4): the decoder learns from clear latents at once.
+    with torch.no_grad():
+        model.quant_conv.weight[4:].zero_()
+        model.quant_conv.bias[4:].fill_(-8.0)
+    return model
+
+
+def train_autoencoder(pictures: torch.Tensor, work: Path, *, steps: int, batch: int = 16) -> AutoencoderKL:
+    """Train on uint8 pictures (n, 64, 64, 3) and set the scaling factor to 1 / (standard deviation of the latents)."""
+    torch.manual_seed(11)
+    model = new_autoencoder()
+
+    def step_loss(step: int, generator: torch.Generator) -> torch.Tensor:
+        inputs = to_float(pictures[draw(pictures, batch, generator)])
+        with torch.autocast("cpu", torch.bfloat16):
+            posterior = model.encode(inputs).latent_dist
+            noise = torch.randn(posterior.mean.shape, generator=generator)
+            outputs = model.decode(posterior.mean + posterior.std * noise).sample
+        error = (outputs.float() - inputs).abs()
+        return error.mean() + 2 * error.square().mean() + 1e-7 * posterior.kl().float().mean()
+
+    model = fit("autoencoder", model, step_loss, work=work, steps=steps, lr=2e-3, ema_decay=0.995)
+    latents = encode_pictures(model, pictures[:512])
+    model.register_to_config(scaling_factor=float(1 / latents.std()))
+    return model
+
+
+@torch.no_grad()
+def encode_pictures(model: AutoencoderKL, pictures: torch.Tensor, batch: int = 128) -> torch.Tensor:
+    """The means of the latents of uint8 pictures (n, 64, 64, 3): float (n, 4, 16, 16), not yet scaled."""
+    return torch.cat([model.encode(to_float(part)).latent_dist.mean for part in pictures.split(batch)])
+
+
+@torch.no_grad()
+def reconstruction_error(model: AutoencoderKL, pictures: torch.Tensor) -> float:
+    """Mean squared error of reconstructed pictures in [-1, 1]."""
+    outputs = torch.cat([model(to_float(part)).sample for part in pictures.split(128)])
+    return float((outputs - to_float(pictures)).square().mean())
