@@ -1,0 +1,51 @@
+"""Fairness and accuracy metrics: plain functions of arrays, with no Ray and no network."""
+
+from cfray.metrics.agreement import GroupAgreement, group_agreement
+from cfray.metrics.bootstrap import Interval, bootstrap_interval, paired_bootstrap_interval
+from cfray.metrics.classifier import ClassifierFairness, classifier_fairness
+from cfray.metrics.divergence import ndkl
+from cfray.metrics.fairness import Estimate, RankFairness, fairness_summary, paired_difference, rank_fairness
+from cfray.metrics.ranking import normalise, rank_top_k, similarity
+from cfray.metrics.retrieval import (
+    Recall,
+    RetrievalRanks,
+    WorstGroupRecall,
+    recall_at_k,
+    retrieval_ranks,
+    worst_group_recall,
+)
+from cfray.metrics.skew import bias_at_k, max_skew, min_skew
+from cfray.metrics.zero_shot import able, class_prototypes, top_k_accuracy, true_class_ranks, zero_shot_accuracy
+
+__all__ = [
+    "ClassifierFairness",
+    "Estimate",
+    "GroupAgreement",
+    "Interval",
+    "RankFairness",
+    "Recall",
+    "RetrievalRanks",
+    "WorstGroupRecall",
+    "able",
+    "bias_at_k",
+    "bootstrap_interval",
+    "class_prototypes",
+    "classifier_fairness",
+    "fairness_summary",
+    "group_agreement",
+    "max_skew",
+    "min_skew",
+    "ndkl",
+    "normalise",
+    "paired_bootstrap_interval",
+    "paired_difference",
+    "rank_fairness",
+    "rank_top_k",
+    "recall_at_k",
+    "retrieval_ranks",
+    "similarity",
+    "top_k_accuracy",
+    "true_class_ranks",
+    "worst_group_recall",
+    "zero_shot_accuracy",
+]
