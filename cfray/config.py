@@ -156,6 +156,21 @@ class EvaluateConfig(Config):
     seed: int = 0
 
 
+class BuildWorldConfig(Config):
+    """``jobs/build_world.py``: train the embedded world's models; ``work`` holds checkpoints, ``output`` the results."""
+
+    work: str
+    output: str
+    threads: int = Field(2, ge=1)
+    biased_pairs: int = Field(16000, ge=256)
+    autoencoder_steps: int = Field(ge=1)
+    text_to_image_steps: int = Field(ge=1)
+    parser_steps: int = Field(ge=1)
+    reader_steps: int = Field(ge=1)
+    clip_steps: int = Field(ge=1)
+    measured_sets: int = Field(96, ge=1, description="counterfactual sets made to measure the painter")
+
+
 class DemoConfig(Config):
     """``jobs/demo.py``: the three jobs in a row over the embedded world. Their places follow from ``output``."""
 

@@ -30,7 +30,9 @@ def resolve(place: str) -> tuple[fs.FileSystem, str]:
     try:
         return fs.FileSystem.from_uri(place)
     except ValueError as error:
-        raise UserError(f"place {place!r} has a scheme that cannot be read: {error}; use a local path or s3://bucket/key") from None
+        raise UserError(
+            f"place {place!r} has a scheme that cannot be read: {error}; use a local path or s3://bucket/key"
+        ) from None
 
 
 def join(place: str, *parts: str) -> str:

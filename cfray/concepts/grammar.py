@@ -19,7 +19,9 @@ def neutral_captions(concept: Concept) -> list[str]:
     """
     missing = [name for name in ("place", "attire", "tool") if name not in concept.facets]
     if missing:
-        raise ValueError(f"concept {concept.name!r} has no facet {', '.join(missing)}; the grammar needs place, attire and tool")
+        raise ValueError(
+            f"concept {concept.name!r} has no facet {', '.join(missing)}; the grammar needs place, attire and tool"
+        )
     subject = concept.with_article
     full = ("{opening} {subject} wearing {attire} {tool} {place}", "{opening} {subject} {place} wearing {attire} {tool}")
     short = ("{opening} {subject} {place} {tool}", "{opening} {subject} wearing {attire} {place}", "{opening} {subject} {tool}")

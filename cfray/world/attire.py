@@ -36,49 +36,75 @@ def _stripes(pen: Pen, colour: Colour, w: float) -> None:
 
 
 def _stains(pen: Pen, colour: Colour, w: float) -> None:
-    for (x, y), tint in zip(((-6, 18), (4, 22), (-2, 28), (7, 16), (-7, 30)), ((230, 60, 90), (60, 110, 230), (250, 200, 40)) * 2, strict=False):
+    for (x, y), tint in zip(
+        ((-6, 18), (4, 22), (-2, 28), (7, 16), (-7, 30)), ((230, 60, 90), (60, 110, 230), (250, 200, 40)) * 2, strict=False
+    ):
         pen.ellipse(x, y, 1.8, 1.6, tint, CLOTHES)
 
 
 def _bib(pen: Pen, shirt: Colour, w: float) -> None:
-    pen.polygon([(-4.5, 10), (-w + 2, 12.5), (-w, 16), (-w + 0.6, 24), (-6, 24), (-6, 18), (6, 18), (6, 24), (w - 0.6, 24), (w, 16), (w - 2, 12.5), (4.5, 10), (0, 13)], shirt, CLOTHES)
+    pen.polygon(
+        [
+            (-4.5, 10),
+            (-w + 2, 12.5),
+            (-w, 16),
+            (-w + 0.6, 24),
+            (-6, 24),
+            (-6, 18),
+            (6, 18),
+            (6, 24),
+            (w - 0.6, 24),
+            (w, 16),
+            (w - 2, 12.5),
+            (4.5, 10),
+            (0, 13),
+        ],
+        shirt,
+        CLOTHES,
+    )
     for side in (-1, 1):
         pen.line([(side * 5, 11.5), (side * 5, 19)], (50, 84, 156), 2.2, CLOTHES)
 
 
 def _waistcoat(pen: Pen, colour: Colour, w: float) -> None:
     for side in (-1, 1):
-        pen.polygon([(side * 4.5, 11), (side * 8.5, 12.5), (side * 9.5, 48), (side * 0.4, 48), (side * 0.4, 24)], colour, CLOTHES)
+        pen.polygon(
+            [(side * 4.5, 11), (side * 8.5, 12.5), (side * 9.5, 48), (side * 0.4, 48), (side * 0.4, 24)], colour, CLOTHES
+        )
     pen.polygon([(-3, 13), (3, 15.6), (3, 13), (-3, 15.6)], colour, CLOTHES)
 
 
 DETAILS: dict[str, Callable[[Pen, Colour, float], None]] = {
     "lapels": lambda pen, c, w: (
-        pen.polygon([(-3.6, 10.5), (0, 22), (3.6, 10.5)], c, CLOTHES), pen.line([(0, 22), (0, 48)], shade(c, 0.9), 0.8, CLOTHES)
+        pen.polygon([(-3.6, 10.5), (0, 22), (3.6, 10.5)], c, CLOTHES),
+        pen.line([(0, 22), (0, 48)], shade(c, 0.9), 0.8, CLOTHES),
     ),
     "vneck": lambda pen, c, w: (
-        pen.line([(-4.5, 10.5), (0, 18), (4.5, 10.5)], c, 1.6, CLOTHES), pen.rect(3, 22, 8, 27, shade(c, 0.85), CLOTHES)
+        pen.line([(-4.5, 10.5), (0, 18), (4.5, 10.5)], c, 1.6, CLOTHES),
+        pen.rect(3, 22, 8, 27, shade(c, 0.85), CLOTHES),
     ),
     "buttons": lambda pen, c, w: [pen.ellipse(x, y, 1.0, 1.0, c, CLOTHES) for x in (-3, 3) for y in (17, 22, 27, 32)],
     "bands": lambda pen, c, w: [pen.rect(-w + 0.5, y, w - 0.5, y + 2.6, c, CLOTHES) for y in (20, 28)],
     "badge": lambda pen, c, w: (
-        pen.ellipse(6, 19, 2.4, 2.6, c, CLOTHES), pen.polygon([(-1.3, 11.5), (1.3, 11.5), (1.6, 24), (-1.6, 24)], (12, 14, 30), CLOTHES)
+        pen.ellipse(6, 19, 2.4, 2.6, c, CLOTHES),
+        pen.polygon([(-1.3, 11.5), (1.3, 11.5), (1.6, 24), (-1.6, 24)], (12, 14, 30), CLOTHES),
     ),
     "bib": _bib,
     "cardigan": lambda pen, c, w: (
         pen.polygon([(-3.4, 10.5), (-2.2, 48), (2.2, 48), (3.4, 10.5)], c, CLOTHES),
         [pen.ellipse(3.6, y, 0.8, 0.8, (90, 56, 20), CLOTHES) for y in (20, 26, 32)],
     ),
-    "jabot": lambda pen, c, w: [pen.polygon([(x - 2, 11), (x + 2, 11), (x + 2.4, 20), (x - 2.4, 20)], c, CLOTHES) for x in (-2.4, 2.4)],
+    "jabot": lambda pen, c, w: [
+        pen.polygon([(x - 2, 11), (x + 2, 11), (x + 2.4, 20), (x - 2.4, 20)], c, CLOTHES) for x in (-2.4, 2.4)
+    ],
     "tie": lambda pen, c, w: (
         pen.polygon([(-1.6, 11.5), (1.6, 11.5), (2.2, 28), (0, 31), (-2.2, 28)], c, CLOTHES),
         [pen.rect(s * (w - 4) - 2.4, 12.6, s * (w - 4) + 2.4, 14.8, (230, 190, 60), CLOTHES) for s in (-1, 1)],
     ),
-    "zip": lambda pen, c, w: (
-        pen.line([(0, 12), (0, 48)], c, 1.4, CLOTHES), pen.rect(3.4, 18, 8, 21, c, CLOTHES)
-    ),
+    "zip": lambda pen, c, w: (pen.line([(0, 12), (0, 48)], c, 1.4, CLOTHES), pen.rect(3.4, 18, 8, 21, c, CLOTHES)),
     "apron": lambda pen, c, w: (
-        pen.rect(-6.5, 17, 6.5, 48, c, CLOTHES), [pen.line([(s * 4, 11), (s * 5, 18)], c, 1.6, CLOTHES) for s in (-1, 1)]
+        pen.rect(-6.5, 17, 6.5, 48, c, CLOTHES),
+        [pen.line([(s * 4, 11), (s * 5, 18)], c, 1.6, CLOTHES) for s in (-1, 1)],
     ),
     "stains": _stains,
     "bow_tie": lambda pen, c, w: (
@@ -86,7 +112,8 @@ DETAILS: dict[str, Callable[[Pen, Colour, float], None]] = {
         pen.polygon([(-3.6, 11), (3.6, 15), (3.6, 11), (-3.6, 15)], (180, 20, 40), CLOTHES),
     ),
     "ring": lambda pen, c, w: (
-        pen.line([(-6.5, 11.5), (0, 13.5), (6.5, 11.5)], c, 3, CLOTHES), pen.rect(-5, 20, 5, 27, (90, 130, 190), CLOTHES)
+        pen.line([(-6.5, 11.5), (0, 13.5), (6.5, 11.5)], c, 3, CLOTHES),
+        pen.rect(-5, 20, 5, 27, (90, 130, 190), CLOTHES),
     ),
     "cross": lambda pen, c, w: (pen.rect(-1.6, 17, 1.6, 27, c, CLOTHES), pen.rect(-5, 20.4, 5, 23.6, c, CLOTHES)),
     "collar": lambda pen, c, w: [pen.polygon([(0, 13.5), (s * 4.8, 10), (s * 5.4, 14.5)], c, CLOTHES) for s in (-1, 1)],

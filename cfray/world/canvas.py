@@ -68,8 +68,15 @@ class Pen:
         self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill, label)
 
     def ellipse(
-        self, cx: float, cy: float, rx: float, ry: float, fill: Colour, label: Label | None = None,
-        start: float = 0, end: float = 360,
+        self,
+        cx: float,
+        cy: float,
+        rx: float,
+        ry: float,
+        fill: Colour,
+        label: Label | None = None,
+        start: float = 0,
+        end: float = 360,
     ) -> None:
         """Fill an ellipse, or the sector of it between two angles in degrees (0 is right, 90 is down)."""
         steps = max(3, round(28 * (end - start) / 360))

@@ -158,9 +158,15 @@ def _mixed_context(rng: np.random.Generator) -> tuple[Context, dict[str, str]]:
     """A context with place, attire and tool of three professions drawn apart, and its phrases."""
     names = list(professions())
     place, attire, tool = (str(name) for name in rng.choice(names, size=3))
-    context = Context(professions()[place].context.place, professions()[tool].context.tool, professions()[attire].context.attire)
+    context = Context(
+        professions()[place].context.place, professions()[tool].context.tool, professions()[attire].context.attire
+    )
     concepts = world_concepts()
-    return context, {"place": concepts[place].facets["place"], "attire": concepts[attire].facets["attire"], "tool": concepts[tool].facets["tool"]}
+    return context, {
+        "place": concepts[place].facets["place"],
+        "attire": concepts[attire].facets["attire"],
+        "tool": concepts[tool].facets["tool"],
+    }
 
 
 _SCENE_FORMS = (

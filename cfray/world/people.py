@@ -47,7 +47,10 @@ def sample_person(rng: np.random.Generator, *, gender: str | None = None, group:
     colours = [colour for colour in HAIR_COLOURS if colour != "grey"]
     hair = "grey" if age == "old" else str(rng.choice(colours, p=_HAIR_ODDS_BY_TONE[group]))
     return Person(
-        tone=int(rng.choice(TONE_GROUPS[group])), gender=gender, age=age, hair_colour=hair,
+        tone=int(rng.choice(TONE_GROUPS[group])),
+        gender=gender,
+        age=age,
+        hair_colour=hair,
         hair_style=str(rng.choice(HAIR_STYLES, p=_STYLE_ODDS[gender])),
         body_type=str(rng.choice(BODY_TYPES, p=(0.3, 0.45, 0.25))),
     )
@@ -108,7 +111,9 @@ def _draw_face(pen: Pen, person: Person, skin: Colour, hair: Colour) -> None:
             pen.line([(-4, y), (4, y)], line, 0.5)
     if person.gender == "masculine":
         beard = shade(hair, 0.9) if person.hair_colour != "blond" else shade(hair, 0.75)
-        pen.polygon([(-8, 2), (-6.2, 8.7), (-2.5, 10.6), (2.5, 10.6), (6.2, 8.7), (8, 2), (5, 4), (0, 3.4), (-5, 4)], beard, Label.FACE)
+        pen.polygon(
+            [(-8, 2), (-6.2, 8.7), (-2.5, 10.6), (2.5, 10.6), (6.2, 8.7), (8, 2), (5, 4), (0, 3.4), (-5, 4)], beard, Label.FACE
+        )
         pen.ellipse(0, 6, 2.4, 0.9, _mix(skin, (140, 70, 70), 0.45), Label.FACE)
     else:
         pen.ellipse(0, 5.4, 2.5, 1.2, _mix(skin, (186, 46, 72), 0.65), Label.FACE)
@@ -133,10 +138,31 @@ def _draw_front_hair(pen: Pen, person: Person, hair: Colour) -> None:
     if person.hair_style == "long":
         for side in (-1, 1):
             pen.polygon(
-                [(0, -9.5), (side * 6, -9.5), (side * 9.6, -4), (side * 10.2, 8), (side * 7.4, 9), (side * 7.2, -3), (side * 3, -6)],
-                hair, Label.HAIR,
+                [
+                    (0, -9.5),
+                    (side * 6, -9.5),
+                    (side * 9.6, -4),
+                    (side * 10.2, 8),
+                    (side * 7.4, 9),
+                    (side * 7.2, -3),
+                    (side * 3, -6),
+                ],
+                hair,
+                Label.HAIR,
             )
     pen.polygon(
-        [(-8.3, -2.5), (-8.6, -6), (-6, -10), (0, -11.4), (6, -10), (8.6, -6), (8.3, -2.5), (6.6, -5.4), (0, -6.4), (-6.6, -5.4)],
-        hair, Label.HAIR,
+        [
+            (-8.3, -2.5),
+            (-8.6, -6),
+            (-6, -10),
+            (0, -11.4),
+            (6, -10),
+            (8.6, -6),
+            (8.3, -2.5),
+            (6.6, -5.4),
+            (0, -6.4),
+            (-6.6, -5.4),
+        ],
+        hair,
+        Label.HAIR,
     )

@@ -60,7 +60,9 @@ def burning_street(pen: Pen, rng: np.random.Generator) -> None:
     _room(pen, (74, 58, 66), (52, 48, 52))
     for x in (0, 12, 44, 55):
         height = rng.uniform(22, 36)
-        pen.polygon([(x - 4, 50), (x + 1, 48 - height), (x + 6, 50 - height / 2), (x + 10, 46 - height), (x + 14, 50)], (250, 110, 20))
+        pen.polygon(
+            [(x - 4, 50), (x + 1, 48 - height), (x + 6, 50 - height / 2), (x + 10, 46 - height), (x + 14, 50)], (250, 110, 20)
+        )
         pen.polygon([(x, 50), (x + 4, 50 - height / 2), (x + 8, 50)], (255, 216, 60))
 
 
@@ -235,7 +237,13 @@ def salon(pen: Pen, rng: np.random.Generator) -> None:
         pen.ellipse(x, 22, 9, 15, (230, 180, 60))
         pen.ellipse(x, 22, 7.5, 13, (206, 232, 246))
     for i in range(4):
-        pen.rect(2 + 5 * i, 42 + rng.uniform(-1, 1), 5 + 5 * i, 50, ((160, 60, 180), (240, 120, 60), (70, 180, 180), (250, 250, 250))[i])
+        pen.rect(
+            2 + 5 * i,
+            42 + rng.uniform(-1, 1),
+            5 + 5 * i,
+            50,
+            ((160, 60, 180), (240, 120, 60), (70, 180, 180), (250, 250, 250))[i],
+        )
 
 
 @_place
@@ -254,7 +262,9 @@ def mine(pen: Pen, rng: np.random.Generator) -> None:
     _room(pen, (46, 38, 34), (30, 24, 22), 52)
     for _ in range(14):
         x, y, r = rng.uniform(0, 64), rng.uniform(6, 60), rng.uniform(3, 6)
-        pen.polygon([(x - r, y), (x - r / 2, y - r), (x + r, y - r / 2), (x + r / 2, y + r)], shade((92, 78, 68), rng.uniform(0.8, 1.3)))
+        pen.polygon(
+            [(x - r, y), (x - r / 2, y - r), (x + r, y - r / 2), (x + r / 2, y + r)], shade((92, 78, 68), rng.uniform(0.8, 1.3))
+        )
     for x in (3, 61):
         pen.rect(x - 3, 0, x + 3, 64, (150, 104, 60))
     pen.rect(0, 0, 64, 5, (150, 104, 60))

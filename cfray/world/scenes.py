@@ -60,7 +60,10 @@ def professions() -> dict[str, Profession]:
     text = resources.files("cfray.world").joinpath("data/professions.yaml").read_text()
     return {
         name: Profession(
-            name, Context(row["place"], row["tool"], _attire(**row["attire"])), row["skew"]["feminine"], tuple(row["skew"]["tones"])
+            name,
+            Context(row["place"], row["tool"], _attire(**row["attire"])),
+            row["skew"]["feminine"],
+            tuple(row["skew"]["tones"]),
         )
         for name, row in yaml.safe_load(text).items()
     }
@@ -107,7 +110,12 @@ def _draw_figure(pen: Pen, person: Person, attire: Attire) -> None:
 
 
 def _draw_arm_and_tool(
-    canvas: Canvas, head: tuple[float, float], scale: float, side: int, person: Person, context: Context,
+    canvas: Canvas,
+    head: tuple[float, float],
+    scale: float,
+    side: int,
+    person: Person,
+    context: Context,
     rng: np.random.Generator,
 ) -> None:
     """One arm raised at the elbow with the tool in its hand, the other hanging; sleeves are clothes, hands are skin."""

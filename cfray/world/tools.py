@@ -149,7 +149,7 @@ def flag(pen: Pen) -> None:
 def lifebuoy(pen: Pen) -> None:
     pen.ellipse(0, 0, 9, 9, (250, 250, 250))
     for start in (0, 90, 180, 270):
-        pen.polygon([(0, 0), *[p for p in _arc(start + 22, start + 68)]], (236, 50, 40))
+        pen.polygon([(0, 0), *_arc(start + 22, start + 68)], (236, 50, 40))
     pen.ellipse(0, 0, 4.2, 4.2, (246, 220, 150))
 
 

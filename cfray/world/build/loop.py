@@ -16,8 +16,17 @@ StepLoss = Callable[[int, torch.Generator], torch.Tensor]
 
 
 def fit(
-    name: str, model: nn.Module, step_loss: StepLoss, *, work: Path, steps: int, lr: float, warmup: int = 50,
-    weight_decay: float = 0.01, ema_decay: float | None = None, save_seconds: float = 60.0,
+    name: str,
+    model: nn.Module,
+    step_loss: StepLoss,
+    *,
+    work: Path,
+    steps: int,
+    lr: float,
+    warmup: int = 50,
+    weight_decay: float = 0.01,
+    ema_decay: float | None = None,
+    save_seconds: float = 60.0,
 ) -> nn.Module:
     """Train ``model`` by AdamW and return it, or its exponential moving average where ``ema_decay`` is given.
 

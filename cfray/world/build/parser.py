@@ -26,7 +26,9 @@ def new_parser() -> SegformerForSemanticSegmentation:
 
 
 def new_parser_processor() -> SegformerImageProcessor:
-    return SegformerImageProcessor(do_resize=True, size={"height": SIZE, "width": SIZE}, image_mean=list(MEAN), image_std=list(STD))
+    return SegformerImageProcessor(
+        do_resize=True, size={"height": SIZE, "width": SIZE}, image_mean=list(MEAN), image_std=list(STD)
+    )
 
 
 def normalise(pictures: torch.Tensor) -> torch.Tensor:
@@ -53,7 +55,9 @@ def train_parser(
 
 
 @torch.no_grad()
-def mask_iou(model: SegformerForSemanticSegmentation, pictures: torch.Tensor, label_maps: torch.Tensor, labels: tuple[int, ...]) -> float:
+def mask_iou(
+    model: SegformerForSemanticSegmentation, pictures: torch.Tensor, label_maps: torch.Tensor, labels: tuple[int, ...]
+) -> float:
     """Intersection over union of the region of ``labels``, over all pixels of the pictures."""
     wanted = torch.tensor(labels)
     predicted = torch.cat(

@@ -1,0 +1,79 @@
+"""The main job: generate, train, evaluate in a row, then one result file and one page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cfray import storage
+from cfray.config import DemoConfig, EvaluateConfig, GenerateConfig, TrainConfig, build_config
+from cfray.dataset.store import read_sets
+from cfray.evaluate.suite import evaluate
+from cfray.generate.pipeline import generate
+from cfray.generate.pipeline import preflight as preflight_generate
+from cfray.report import GallerySet, GalleryVariant, render_report
+from cfray.train.job import train
+
+GALLERY_SETS = 12
+# Roles in result.json and the stages of the generating configuration that fill them.
+_ROLES = {"base": "base", "mask": "masks", "inpaint": "inpaint"}
+
+
+def run_demo(config: DemoConfig) -> str:
+    """Run the three jobs and write ``result.json`` and ``report.html`` below the output; returns the page's place.
+
+    Each job is skipped where its finished run is there, so that a second run only verifies.
+    """
+    place = {name: storage.join(config.output, name) for name in ("sets", "train", "evaluate")}
+    generating = build_config(GenerateConfig, config.generate | {"output": place["sets"]})
+    training = build_config(TrainConfig, config.train | {"output": place["train"], "data": place["sets"]})
+    tuned = storage.join(place["train"], "checkpoint")
+    evaluating = build_config(EvaluateConfig, config.evaluate | {"output": place["evaluate"], "tuned": tuned})
+    preflight_generate(generating)
+    generated = generate(generating)
+    trained = train(training)
+    evaluated = evaluate(evaluating)
+    result = assemble_result(generated, trained, evaluated)
+    storage.write_bytes(storage.join(config.output, "result.json"), (json.dumps(result, indent=2) + "\n").encode())
+    page = storage.join(config.output, "report.html")
+    html = render_report(result, gallery_of(place["sets"]), title="cfray demo: the embedded world")
+    storage.write_bytes(page, html.encode())
+    print(f"[demo] result: {storage.join(config.output, 'result.json')}", flush=True)
+    return page
+
+
+def assemble_result(generated: dict[str, Any], trained: dict[str, Any], evaluated: dict[str, Any]) -> dict[str, Any]:
+    """The content of ``result.json``, schema 1, from the records of the three jobs."""
+    counts, outcome = generated["result"]["sets"], evaluated["result"]
+    models = {role: {"id": generated["config"][stage]["model"], "revision": None} for role, stage in _ROLES.items()}
+    models["clip"] = {"id": trained["config"]["model"], "revision": None}
+    return {
+        "schema": 1,
+        "sets": counts | {"failed": sum(counts["failed"].values()), "failed_by_stage": counts["failed"]},
+        "models": models,
+        "alphas": outcome["alphas"],
+        "recommended_alpha": outcome["recommended_alpha"],
+        "checkpoint": outcome["checkpoint"],
+        "accuracy_budget": evaluated["config"]["max_accuracy_lost"],
+        "seconds": generated["seconds"] | trained["seconds"] | evaluated["seconds"],
+    }
+
+
+def gallery_of(dataset: str) -> list[GallerySet]:
+    """Some kept sets of a data set, one of each concept at first."""
+    by_concept: dict[str, list[dict]] = {}
+    for row in read_sets(dataset).to_pylist():
+        by_concept.setdefault(row["concept"], []).append(row)
+    rounds = [rows[i] for i in range(GALLERY_SETS) for rows in by_concept.values() if i < len(rows)]
+    return [
+        GallerySet(
+            row["caption"], row["concept"], row["base"]["bytes"], row["mask"]["bytes"],
+            [_variant(v) for v in row["variants"]],
+        )
+        for row in rounds[:GALLERY_SETS]
+    ]  # fmt: skip
+
+
+def _variant(variant: dict[str, Any]) -> GalleryVariant:
+    words = ", ".join(f"{axis.replace('_', ' ')} {value}" for axis, value in variant["attributes"].items())
+    return GalleryVariant(variant["image"]["bytes"], words, variant["status"])

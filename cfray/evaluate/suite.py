@@ -1,0 +1,137 @@
+"""Runs benchmarks over many alpha on a Ray cluster and recommends one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import ray
+import torch
+from ray.util import ActorPool
+
+from cfray import storage
+from cfray.clip.blend import blend
+from cfray.clip.model import load_clip, save_clip
+from cfray.config import EvaluateConfig
+from cfray.errors import UserError
+from cfray.evaluate.benchmark import Benchmark
+from cfray.evaluate.world import WorldBenchmark
+from cfray.runs import Record, finished_record
+
+BENCHMARKS: dict[str, type[Benchmark]] = {"world": WorldBenchmark}
+CHECKPOINT = "recommended"
+
+
+class Evaluator:
+    """Holds both models and the benchmarks' data; measures one alpha at a time."""
+
+    def __init__(self, config: EvaluateConfig):
+        self._device = torch.device("cuda" if config.gpus_per_worker else "cpu")
+        if not config.gpus_per_worker:
+            torch.set_num_threads(max(1, int(config.cpus_per_worker)))
+        self._clip = load_clip(config.base)
+        self._base = {key: value.clone() for key, value in self._clip.model.state_dict().items()}
+        self._tuned = load_clip(config.tuned).model.state_dict()
+        self._benchmarks = [BENCHMARKS[name](config, self._clip) for name in config.benchmarks]
+        self._clip.model.to(self._device)
+
+    def measure(self, alpha: float) -> dict[str, Any]:
+        """Fairness and accuracy of the blend at ``alpha``."""
+        self._clip.model.load_state_dict(blend(self._base, self._tuned, alpha))
+        point: dict[str, Any] = {"alpha": alpha, "fairness": {}, "accuracy": {}}
+        for benchmark in self._benchmarks:
+            found = benchmark.measure(self._clip)
+            point["fairness"] |= found.fairness
+            point["accuracy"] |= found.accuracy
+        return point
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Measure every alpha, recommend one, export its checkpoint and return the run's record.
+
+    Alphas that an interrupted run has measured are not measured again. The record's result has ``alphas``,
+    ``recommended_alpha`` and ``checkpoint``.
+
+    Raises:
+        UserError: for a configuration that cannot run here, before any model is measured.
+    """
+    done = finished_record(config.output, config)
+    if done is not None:
+        return done
+    preflight(config)
+    record = Record(config.output, "evaluate", config)
+    record.start()
+    with record.timed("evaluate"):
+        points = _measure_all(config)
+    alpha = recommend(points, config.max_accuracy_lost)
+    place = storage.join(config.output, CHECKPOINT)
+    base, tuned = load_clip(config.base), load_clip(config.tuned)
+    save_clip(base, config.base, blend(base.model.state_dict(), tuned.model.state_dict(), alpha), place)
+    record.finish(alphas=points, recommended_alpha=alpha, checkpoint=place)
+    return record.data
+
+
+def preflight(config: EvaluateConfig) -> None:
+    """Refuse what cannot work before anything is written.
+
+    Raises:
+        UserError: for an unknown benchmark, an alpha outside [0, 1], no alpha 0 to compare with, models that are missing
+            or cannot be blended, an output that cannot be written, or workers that do not fit the cluster.
+    """
+    unknown = [name for name in config.benchmarks if name not in BENCHMARKS]
+    if unknown:
+        raise UserError(f"benchmark {unknown[0]!r} is unknown; known are {', '.join(BENCHMARKS)}")
+    outside = [alpha for alpha in config.alphas if not 0 <= alpha <= 1]
+    if outside or 0 not in config.alphas:
+        raise UserError(f"alphas={config.alphas} must lie in [0, 1] and hold 0, the model that the others are compared with")
+    for resource, each in (("CPU", config.cpus_per_worker), ("GPU", config.gpus_per_worker)):
+        have = ray.cluster_resources().get(resource, 0)
+        if config.workers * each > have:
+            raise UserError(
+                f"workers={config.workers} with {each:g} {resource}s each do not fit the cluster's {have:g}; lower workers"
+            )
+    try:
+        blend(load_clip(config.base).model.state_dict(), load_clip(config.tuned).model.state_dict(), 0.5)
+    except ValueError as error:
+        raise UserError(f"base={config.base!r} and tuned={config.tuned!r}: {error}") from None
+    storage.require_writable(config.output)
+
+
+def _measure_all(config: EvaluateConfig) -> list[dict[str, Any]]:
+    files = {alpha: storage.join(config.output, "alphas", f"{alpha:.4f}.json") for alpha in config.alphas}
+    points = {alpha: json.loads(storage.read_bytes(file)) for alpha, file in files.items() if storage.exists(file)}
+    open_alphas = [alpha for alpha in config.alphas if alpha not in points]
+    if open_alphas:
+        actor = ray.remote(num_cpus=config.cpus_per_worker, num_gpus=config.gpus_per_worker)(Evaluator)
+        pool = ActorPool([actor.remote(config) for _ in range(min(config.workers, len(open_alphas)))])
+        for point in pool.map_unordered(lambda evaluator, alpha: evaluator.measure.remote(alpha), open_alphas):
+            points[point["alpha"]] = point
+            storage.write_bytes(files[point["alpha"]], json.dumps(point).encode())
+            print(f"[evaluate] {len(points)}/{len(config.alphas)} alphas", flush=True)
+    return [points[alpha] for alpha in sorted(points)]
+
+
+def recommend(points: list[dict[str, Any]], max_accuracy_lost: float) -> float:
+    """The alpha of least skew among those that lose little accuracy.
+
+    Skew is MaxSkew@k (uniform) over the first gallery, mean over its attributes. An alpha qualifies when no accuracy
+    but ``recall@5_appearance`` is lower than at alpha 0 by more than ``max_accuracy_lost``; that one measures what the
+    method removes, and it is reported beside the others. Alpha 0 always qualifies.
+    """
+    base = next(point for point in points if point["alpha"] == 0)
+
+    def lost(point: dict[str, Any]) -> float:
+        return max(value - point["accuracy"][key] for key, value in base["accuracy"].items() if key != "recall@5_appearance")
+
+    def skew(point: dict[str, Any]) -> float:
+        gallery = next(iter(point["fairness"].values()))
+        values = [
+            row["uniform"]["value"]
+            for summary in gallery.values()
+            for key, row in summary.items()
+            if key.startswith("maxskew@")
+        ]
+        return sum(values) / len(values)
+
+    # Rounded, so that exactly one point lost still qualifies in floating point.
+    return min((point for point in points if round(lost(point), 9) <= max_accuracy_lost), key=skew)["alpha"]

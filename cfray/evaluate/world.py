@@ -1,0 +1,94 @@
+"""The embedded world's benchmarks: portraits, people in scenes, captioned scenes and things, none of them trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cfray.clip.embed import embed_images, embed_texts, preprocess_pictures
+from cfray.clip.model import ClipModel
+from cfray.concepts.concepts import SPLITS
+from cfray.concepts.prompts import fill, load_templates
+from cfray.config import EvaluateConfig
+from cfray.evaluate.benchmark import Measurement
+from cfray.metrics import class_prototypes, fairness_summary, retrieval_ranks, similarity, zero_shot_accuracy
+from cfray.world import corpora
+from cfray.world.things import THINGS
+
+ATTRIBUTES = ("gender", "skin_tone")
+# Seeds of the held-out corpora; the corpora that the models are trained on begin at 1000.
+PORTRAITS, SCENES, CAPTIONED, THINGS_SEED = (1200, 101), (1152, 102), (400, 103), (1200, 104)
+
+
+class WorldBenchmark:
+    """All benchmarks of the world in one, since they share the text embeddings.
+
+    Fairness: the portraits and the people in scenes ranked for each profession prompt, professions of the
+    counterfactual training and held-out ones apart. Accuracy: zero-shot over things, over professions, and
+    recall@1/5/10 of captioned scenes both ways; ``recall@5_appearance`` is text to image for captions that name
+    the person.
+    """
+
+    def __init__(self, config: EvaluateConfig, clip: ClipModel):
+        self._config = config
+        self._galleries = {"portraits": corpora.portraits(*PORTRAITS), "people_in_scenes": corpora.people_in_scenes(*SCENES)}
+        self._captioned, self._things = corpora.captioned_scenes(*CAPTIONED), corpora.things(*THINGS_SEED)
+        pictures = {name: corpus.pictures for name, corpus in self._galleries.items()}
+        pictures |= {"captioned": self._captioned.pictures, "things": self._things.pictures}
+        self._inputs = {name: preprocess_pictures(clip, arrays) for name, arrays in pictures.items()}
+
+    def measure(self, clip: ClipModel) -> Measurement:
+        images = {name: embed_images(clip, inputs).numpy() for name, inputs in self._inputs.items()}
+        found = Measurement()
+        self._measure_fairness(clip, images, found)
+        self._measure_zero_shot(clip, images, found)
+        self._measure_retrieval(clip, images, found)
+        return found
+
+    def _measure_fairness(self, clip: ClipModel, images: dict[str, np.ndarray], found: Measurement) -> None:
+        templates = load_templates("prompts-world", "profession")
+        for split in SPLITS:
+            names = [concept.name for concept in corpora.world_concepts().values() if concept.split == split]
+            queries = embed_texts(clip, [prompt for name in names for prompt in fill(templates, name)]).numpy()
+            for gallery, corpus in self._galleries.items():
+                scores = similarity(queries, images[gallery])
+                key = gallery if split == "trained" else f"{gallery}_held_out"
+                found.fairness[key] = {attribute: self._summary(scores, corpus.labels[attribute]) for attribute in ATTRIBUTES}
+
+    def _summary(self, scores: np.ndarray, labels: list[str]) -> dict:
+        names, groups = np.unique(labels, return_inverse=True)
+        return fairness_summary(
+            scores, groups, k=self._config.k, group_names=names.tolist(), seed=self._config.seed,
+            n_bootstrap=self._config.bootstrap, n_floor=self._config.floor_permutations,
+        )  # fmt: skip
+
+    def _measure_zero_shot(self, clip: ClipModel, images: dict[str, np.ndarray], found: Measurement) -> None:
+        scenes = self._galleries["people_in_scenes"]
+        tasks = {
+            "zero_shot_things": (images["things"], self._things.labels["thing"], tuple(THINGS), "thing"),
+            "zero_shot_professions": (
+                images["people_in_scenes"], scenes.labels["profession"], tuple(corpora.world_concepts()), "profession"
+            ),
+        }  # fmt: skip
+        for metric, (features, labels, classes, kind) in tasks.items():
+            templates = load_templates("prompts-world", kind)
+            prompts = [prompt for name in classes for prompt in fill(templates, name)]
+            prototypes = class_prototypes(embed_texts(clip, prompts).numpy().reshape(len(classes), len(templates), -1))
+            targets = np.array([classes.index(label) for label in labels])
+            found.accuracy[metric] = zero_shot_accuracy(features, prototypes, targets)
+
+    def _measure_retrieval(self, clip: ClipModel, images: dict[str, np.ndarray], found: Measurement) -> None:
+        each = corpora.CAPTIONS_PER_SCENE
+        caption_image = np.repeat(np.arange(len(self._captioned)), each)
+        context = retrieval_ranks(self._similarity(clip, images["captioned"], self._captioned.captions), caption_image)
+        for k in (1, 5, 10):
+            recall = context.recall(k)
+            found.accuracy[f"recall@{k}_text_to_image"] = recall.text_to_image
+            found.accuracy[f"recall@{k}_image_to_text"] = recall.image_to_text
+        appearance = retrieval_ranks(
+            self._similarity(clip, images["captioned"], self._captioned.appearance_captions), caption_image
+        )
+        found.accuracy["recall@5_appearance"] = appearance.recall(5).text_to_image
+
+    @staticmethod
+    def _similarity(clip: ClipModel, images: np.ndarray, captions: list[list[str]]) -> np.ndarray:
+        return similarity(images, embed_texts(clip, [caption for row in captions for caption in row]).numpy())

@@ -1,0 +1,120 @@
+"""The plan: every set that a recipe asks for, with its id, caption, seeds and requested appearances, before any model runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cfray.concepts.appearance import Appearances, load_appearances
+from cfray.concepts.concepts import Concept, load_concepts
+from cfray.concepts.grammar import with_appearance
+from cfray.config import ConceptsConfig, GenerateConfig, hash_of
+from cfray.dataset.schema import derived_seed, new_set_id, set_schema
+from cfray.errors import UserError
+from cfray.generate.captions import captions_for
+
+
+def recipe_hash(config: GenerateConfig) -> str:
+    """The hash of what determines a set's content.
+
+    Pools, batch sizes and the number of sets are left out: changing them re-uses the sets that are there.
+    """
+    data = config.model_dump(
+        mode="json", exclude={"output", "sets_per_concept", "rows_per_file", "concepts", "captions", "seed"}
+    )
+    for stage in ("base", "masks", "inpaint", "checks"):
+        for key in ("actors", "num_cpus", "num_gpus", "batch_size"):
+            data[stage].pop(key, None)
+    return hash_of(data)
+
+
+def chosen_concepts(config: ConceptsConfig) -> list[Concept]:
+    """The concepts that a configuration names.
+
+    Raises:
+        UserError: if the file is missing, empty or has duplicates, a name is not in it, or nothing is left.
+    """
+    try:
+        concepts = load_concepts(config.file)
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(str(error)) from None
+    if config.names is not None:
+        by_name = {concept.name: concept for concept in concepts}
+        unknown = [name for name in config.names if name not in by_name]
+        if unknown:
+            raise UserError(f"concepts.names has {', '.join(map(repr, unknown))}, not in {config.file!r}: {', '.join(by_name)}")
+        twice = sorted({name for name in config.names if config.names.count(name) > 1})
+        if twice:
+            raise UserError(f"concepts.names has {', '.join(map(repr, twice))} more than once; keep one of each")
+        concepts = tuple(by_name[name] for name in config.names)
+    chosen = [concept for concept in concepts if config.split in ("all", concept.split)]
+    if not chosen:
+        raise UserError(
+            f"concepts.split={config.split!r} leaves no concept of {config.file!r}; choose another split or other names"
+        )
+    return chosen
+
+
+def make_plan(config: GenerateConfig) -> pa.Table:
+    """The plan of a configuration; the same configuration gives the same rows in the same order.
+
+    Raises:
+        UserError: for concepts, captions or appearances that cannot be used.
+    """
+    try:
+        appearances = load_appearances(config.appearances.file)
+    except FileNotFoundError as error:
+        raise UserError(str(error)) from None
+    axes = config.appearances.vary
+    unknown = [axis for axis in axes if axis not in appearances.axes]
+    if unknown:
+        raise UserError(f"appearances.vary has {unknown[0]!r}, not in {appearances.name!r}: {', '.join(appearances.axes)}")
+    concepts = chosen_concepts(config.concepts)
+    captions = captions_for(concepts, config.captions)
+    recipe = recipe_hash(config)
+    rows = [
+        _row(concept, captions[concept.name], index, config, appearances, recipe)
+        for concept in concepts
+        for index in range(config.sets_per_concept)
+    ]
+    return pa.Table.from_pylist(rows, schema=set_schema(axes))
+
+
+def _row(
+    concept: Concept, captions: list[str], index: int, config: GenerateConfig, appearances: Appearances, recipe: str
+) -> dict[str, Any]:
+    seed = derived_seed(config.seed, concept.name, index)
+    # Every caption is used once before one is used twice, in an order of the concept's own.
+    order = np.random.default_rng(derived_seed(config.seed, concept.name)).permutation(len(captions))
+    caption = captions[order[index % len(captions)]]
+    set_id = new_set_id(concept.name, caption, seed, recipe)
+    people = balanced_attributes(appearances, config.appearances.vary, config.appearances.variants, np.random.default_rng(seed))
+    variants = [
+        {
+            "image": None, "attributes": person, "prompt": with_appearance(caption, concept, appearances.phrase(person)),
+            "seed": derived_seed(seed, set_id, variant), "checks": None, "status": "",
+        }
+        for variant, person in enumerate(people)
+    ]  # fmt: skip
+    return {
+        "set_id": set_id, "recipe": recipe, "seed": seed, "concept": concept.name, "caption": caption, "prompt": caption,
+        "variants": variants, "status": "", "attempts": 0,
+    }  # fmt: skip
+
+
+def balanced_attributes(
+    appearances: Appearances, axes: list[str], count: int, rng: np.random.Generator
+) -> list[dict[str, str]]:
+    """Attributes of ``count`` people, each axis balanced within the set.
+
+    Each axis is sampled systematically (values spread evenly over the axis from a random start), then shuffled on its
+    own, so that no value of an axis is asked for more than once more than another and axes do not go together.
+    """
+    columns = {}
+    for axis in axes:
+        values = list(appearances.axes[axis].values)
+        drawn = np.floor((np.arange(count) + rng.random()) * len(values) / count).astype(int) % len(values)
+        columns[axis] = [values[i] for i in rng.permutation(drawn)]
+    return [{axis: columns[axis][i] for axis in axes} for i in range(count)]

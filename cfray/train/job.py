@@ -1,0 +1,94 @@
+"""Runs the fine-tuning as a Ray Train job and puts the checkpoint where the next job looks for it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+from ray.train.torch import TorchTrainer
+
+from cfray import storage
+from cfray.clip.model import load_clip
+from cfray.config import TrainConfig, config_hash
+from cfray.dataset.store import read_sets
+from cfray.errors import UserError
+from cfray.runs import Record, finished_record
+from cfray.train.loop import STATE_FILE, train_worker
+
+CHECKPOINT = "checkpoint"
+
+
+def train(config: TrainConfig) -> dict[str, Any]:
+    """Fine-tune and return the run's record; its result names the ``checkpoint`` folder and holds the ``curve``.
+
+    A run that was killed goes on from its newest checkpoint; a finished run is not repeated.
+
+    Raises:
+        UserError: for a configuration that cannot run here, before any worker starts.
+    """
+    done = finished_record(config.output, config)
+    if done is not None:
+        return done
+    preflight(config)
+    record = Record(config.output, "train", config)
+    record.start()
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config=config.model_dump(mode="json"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=config.workers,
+            use_gpu=config.gpus_per_worker > 0,
+            resources_per_worker={"CPU": config.cpus_per_worker, "GPU": config.gpus_per_worker},
+        ),
+        run_config=ray.train.RunConfig(
+            name=f"train-{config_hash(config)}",
+            storage_path=_train_storage(config.output),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
+        ),
+    )
+    with record.timed("train"):
+        result = trainer.fit()
+    curve = result.metrics_dataframe
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(result.checkpoint.to_directory(scratch))
+        (folder / STATE_FILE).unlink()
+        storage.upload_folder(folder, storage.join(config.output, CHECKPOINT))
+    record.finish(checkpoint=storage.join(config.output, CHECKPOINT), curve=[] if curve is None else curve.to_dict("records"))
+    return record.data
+
+
+def preflight(config: TrainConfig) -> None:
+    """Refuse what cannot work before anything is written.
+
+    Raises:
+        UserError: if the model or data set is missing, the output cannot be written, workers do not fit the cluster,
+            or batches do not divide among them.
+    """
+    have = ray.cluster_resources()
+    for resource, each in (("CPU", config.cpus_per_worker), ("GPU", config.gpus_per_worker)):
+        if config.workers * each > have.get(resource, 0):
+            raise UserError(
+                f"workers={config.workers} with {each:g} {resource}s each need {config.workers * each:g} {resource}s, "
+                f"the cluster has {have.get(resource, 0):g}; lower workers"
+            )
+    if config.sets_per_batch % config.workers:
+        raise UserError(
+            f"sets_per_batch={config.sets_per_batch} is not a multiple of workers={config.workers}; change one of them"
+        )
+    kept = read_sets(config.data).num_rows
+    if kept < config.sets_per_batch:
+        raise UserError(
+            f"sets_per_batch={config.sets_per_batch} needs as many kept sets, data set {config.data!r} has {kept}; lower it"
+        )
+    load_clip(config.model)
+    storage.require_writable(config.output)
+
+
+def _train_storage(output: str) -> str:
+    """Where Ray Train keeps its own state: below the run's folder, absolute if local, as Ray asks."""
+    place = storage.join(output, "ray")
+    return place if storage.is_remote(place) else storage.resolve(place)[1]

@@ -1,0 +1,180 @@
+"""The training loop that every Ray Train worker runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cfray.clip.embed import embed_texts
+from cfray.clip.model import ClipModel, load_clip, save_clip
+from cfray.config import TrainConfig
+from cfray.dataset.reader import TrainingSets
+from cfray.train.losses import anchor_loss, clip_loss, counterfactual_loss, gather_with_gradient
+from cfray.train.sampler import SetSampler
+
+STATE_FILE = "state.pt"
+
+
+class Towers(nn.Module):
+    """Both towers in one forward, as DDP wants it: normalised image features, text features and the logit scale."""
+
+    def __init__(self, clip: nn.Module):
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, images: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        images = F.normalize(self.clip.encode_image(images).float(), dim=-1)
+        texts = F.normalize(self.clip.encode_text(ids).float(), dim=-1)
+        return images, texts, self.clip.logit_scale.exp()
+
+
+def train_worker(arguments: dict[str, Any]) -> None:
+    """Fine-tune on this worker's share of every batch and report metrics and checkpoints to Ray Train."""
+    config = TrainConfig.model_validate(arguments)
+    context = ray.train.get_context()
+    rank, workers = context.get_world_rank(), context.get_world_size()
+    if config.gpus_per_worker == 0:
+        torch.set_num_threads(max(1, int(config.cpus_per_worker)))
+    torch.manual_seed(config.seed)
+    clip = load_clip(config.model)
+    sets = TrainingSets(config.data, config.images_per_set, clip.preprocess)
+    sampler = SetSampler(len(sets), config.sets_per_batch, rank, workers, config.seed)
+    batches = Batches(config, clip, sets, sampler)
+    choose_trainable(clip.model, config)
+    model = ray.train.torch.prepare_model(
+        Towers(clip.model), parallel_strategy_kwargs={"find_unused_parameters": config.loss.beta_clip == 0}
+    )
+    optimizer = torch.optim.AdamW(
+        parameter_groups(clip.model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-6
+    )
+    first = _resume(clip.model, optimizer)
+    if first == 0:
+        with torch.no_grad():
+            model.eval()
+            ray.train.report({"step": 0, **_as_numbers(batches.losses(model, 0))})
+    model.train()
+    seen: list[dict[str, float]] = []
+    for step in range(first, config.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * schedule(step, config.steps, config.warmup)
+        terms = batches.losses(model, step)
+        optimizer.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        norm = nn.utils.clip_grad_norm_(clip.model.parameters(), config.clip_gradient)
+        optimizer.step()
+        with torch.no_grad():
+            # As in CLIP: a scale over 100 makes training unstable.
+            clip.model.logit_scale.clamp_(0, math.log(100))
+        seen.append(_as_numbers(terms) | {"gradient_norm": float(norm)})
+        if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
+            means = {key: sum(row[key] for row in seen) / len(seen) for key in seen[0]}
+            seen.clear()
+            _report({"step": step + 1, **means}, clip, config, optimizer, rank)
+
+
+class Batches:
+    """The loss terms of a step: this worker's sets, gathered with those of the others."""
+
+    def __init__(self, config: TrainConfig, clip: ClipModel, sets: TrainingSets, sampler: SetSampler):
+        self._config, self._clip, self._sets, self._sampler = config, clip, sets, sampler
+        self._device = ray.train.torch.get_device()
+        numbers = {caption: i for i, caption in enumerate(sorted(set(sets.captions)))}
+        self._caption_ids = torch.tensor([numbers[caption] for caption in sets.captions])
+        self._anchor = None
+        if config.loss.anchor:
+            # The captions that name appearance: what pulling counterfactuals together would forget first.
+            prompts = sorted(set(sets.prompts))
+            self._anchor = (clip.tokenize(prompts), embed_texts(clip, prompts))
+
+    def losses(self, model: nn.Module, step: int) -> dict[str, torch.Tensor]:
+        """All terms of L at ``step`` and ``sibling_cosine``, the mean cosine between images of one set."""
+        loss, indices = self._config.loss, self._sampler.batch(step)
+        images = torch.cat([self._sets.draw(index, self._sampler.generator(step, index)) for index in indices]).to(self._device)
+        ids = self._clip.tokenize([self._sets.captions[index] for index in indices])
+        anchor_ids, original = self._anchor_batch(step, len(indices))
+        image_features, text_features, scale = model(images, torch.cat([ids, anchor_ids]).to(self._device))
+        texts, anchored = text_features[: len(ids)], text_features[len(ids) :]
+        all_images, all_texts = gather_with_gradient(image_features), gather_with_gradient(texts)
+        captions = self._caption_ids[self._sampler.whole_batch(step)].to(self._device)
+        per_set = self._config.images_per_set
+        terms = {
+            "clip_loss": clip_loss(all_images, all_texts, captions, scale, targets=loss.clip_targets),
+            "counterfactual_loss": counterfactual_loss(all_images, per_set, form=loss.form, temperature=loss.temperature),
+        }
+        terms["loss"] = loss.beta_clip * terms["clip_loss"] + loss.beta_cf * terms["counterfactual_loss"]
+        if len(anchored):
+            terms["anchor_loss"] = anchor_loss(anchored, original.to(self._device))
+            terms["loss"] = terms["loss"] + loss.anchor * terms["anchor_loss"]
+        terms["sibling_cosine"] = 1 - counterfactual_loss(all_images.detach(), per_set, form="cosine")
+        terms["logit_scale"] = scale.detach()
+        return terms
+
+    def _anchor_batch(self, step: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if self._anchor is None:
+            return torch.empty(0, self._clip.tokenize([""]).shape[1], dtype=torch.long), torch.empty(0)
+        ids, original = self._anchor
+        chosen = torch.randint(len(ids), (count,), generator=torch.Generator().manual_seed(step))
+        return ids[chosen], original[chosen]
+
+
+def choose_trainable(model: nn.Module, config: TrainConfig) -> None:
+    """Freeze the tower that ``trainable`` leaves out. A frozen text tower keeps an existing text index valid."""
+    for name, parameter in model.named_parameters():
+        in_image = name.startswith("visual.")
+        if (config.trainable == "image" and not in_image) or (config.trainable == "text" and in_image):
+            parameter.requires_grad_(False)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Trainable parameters with weight decay on matrices only; gains, biases and the logit scale have none (as in CLIP)."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """The share of the learning rate at ``step``: a linear warm-up, then half a cosine down to 0."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _as_numbers(terms: dict[str, torch.Tensor]) -> dict[str, float]:
+    return {key: float(value.detach()) for key, value in terms.items()}
+
+
+def _report(
+    metrics: dict[str, float], clip: ClipModel, config: TrainConfig, optimizer: torch.optim.Optimizer, rank: int
+) -> None:
+    """Report to Ray Train; the first worker adds a checkpoint from which any number of workers can go on."""
+    if rank != 0:
+        ray.train.report(metrics)
+        return
+    print(f"[train] {json.dumps({key: round(value, 4) for key, value in metrics.items()})}", flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        save_clip(clip, config.model, clip.model.state_dict(), scratch)
+        torch.save({"optimizer": optimizer.state_dict(), "step": metrics["step"]}, Path(scratch) / STATE_FILE)
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(scratch))
+
+
+def _resume(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Load the newest checkpoint of this run, if there is one, and return the step to go on at."""
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return 0
+    with checkpoint.as_directory() as folder:
+        model.load_state_dict(load_clip(folder).model.state_dict())
+        state = torch.load(Path(folder) / STATE_FILE, weights_only=True)
+    optimizer.load_state_dict(state["optimizer"])
+    return state["step"]

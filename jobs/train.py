@@ -1,0 +1,19 @@
+"""Fine-tune a CLIP on counterfactual sets with L = beta_clip * L_CLIP + beta_cf * L_cf.
+
+Needs workers x cpus_per_worker CPUs (and workers x gpus_per_worker GPUs) at once.
+"""
+
+import ray
+
+from cfray.config import TrainConfig
+from cfray.runs import run_job
+from cfray.train.job import train
+
+
+def main(config: TrainConfig) -> str:
+    ray.init()
+    return train(config)["result"]["checkpoint"]
+
+
+if __name__ == "__main__":
+    run_job(TrainConfig, __doc__, main)
