@@ -1,0 +1,60 @@
+"""Train the demo's model with parts left out or exchanged and print one row each: ``python benchmarks/ablation.py``.
+
+Needs the demo's data set (``make demo``); the whole-person masks get a data set of their own. Results go below
+runs/ablation; finished runs are not repeated.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+import yaml
+
+from benchmarks.tables import markdown, row
+from cfray import storage
+from cfray.config import EvaluateConfig, GenerateConfig, TrainConfig, build_config
+from cfray.evaluate.suite import evaluate
+from cfray.generate.pipeline import generate
+from cfray.train.job import train
+
+CONFIG, OUTPUT = "jobs/configs/demo.yaml", "runs/ablation"
+
+# Changes to the demo's training; `masks` chooses the data set.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "demo": {},
+    "CLIP loss alone": {"loss": {"beta_cf": 0.0}},
+    "counterfactual loss alone": {"loss": {"beta_clip": 0.0}},
+    "one-per-set targets": {"loss": {"clip_targets": "one_per_set"}},
+    "plain targets": {"loss": {"clip_targets": "plain"}},
+    "person mask": {"masks": "person"},
+    "pairwise InfoNCE": {"loss": {"form": "infonce"}},
+    "cosine pull": {"loss": {"form": "cosine"}},
+    "image tower only": {"trainable": "image"},
+    "without anchor": {"loss": {"anchor": 0.0}},
+    "half beta_cf": {"loss": {"beta_cf": 0.5}},
+}
+
+
+def main() -> None:
+    ray.init()
+    data = yaml.safe_load(storage.read_bytes(CONFIG))
+    places = {"body": f"{data['output']}/sets", "person": f"{OUTPUT}/sets-person"}
+    masks = data["generate"]["masks"] | {"region": "person", "max_area": 0.9}
+    generate(build_config(GenerateConfig, data["generate"] | {"output": places["person"], "masks": masks}))
+    evaluations = {}
+    for name, changes in SETTINGS.items():
+        place = f"{OUTPUT}/{name.replace(' ', '-')}"
+        changes = dict(changes)
+        training = data["train"] | {"output": f"{place}/train", "data": places[changes.pop("masks", "body")]}
+        training["loss"] = training["loss"] | changes.pop("loss", {})
+        trained = train(build_config(TrainConfig, training | changes))
+        evaluating = data["evaluate"] | {"output": f"{place}/evaluate", "tuned": trained["result"]["checkpoint"]}
+        evaluations[name] = evaluate(build_config(EvaluateConfig, evaluating))
+    for gallery in ("portraits", "portraits_held_out"):
+        print(f"\n{gallery}: share of the excess over the floor that is gone; accuracy in points\n")
+        print(markdown([row(name, evaluated, gallery) for name, evaluated in evaluations.items()]))
+
+
+if __name__ == "__main__":
+    main()

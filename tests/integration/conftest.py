@@ -1,0 +1,44 @@
+"""One Ray cluster and one small data set for all integration tests."""
+
+from pathlib import Path
+
+import pytest
+import ray
+
+from cfray.config import GenerateConfig, build_config
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    ray.init(num_cpus=4, include_dashboard=False, object_store_memory=300 * 2**20, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def small_recipe(output: Path, **changes) -> GenerateConfig:
+    """Four sets of two concepts with four variants each, painted in four steps."""
+    painter = {"model": "world:text-to-image", "steps": 4, "num_cpus": 0.5}
+    data = {
+        "output": str(output),
+        "concepts": {"file": "world-professions", "names": ["doctor", "chef"]},
+        "appearances": {"file": "appearance-world", "variants": 4},
+        "sets_per_concept": 4,
+        "base": painter | {"batch_size": 2},
+        "masks": {"model": "world:parser", "num_cpus": 0.5, "batch_size": 4, "min_area": 0.0, "max_area": 1.0},
+        "inpaint": painter | {"batch_size": 2},
+        "checks": {"min_variants": 2, "num_cpus": 0.2},
+        "rows_per_file": 3,
+    }
+    return build_config(GenerateConfig, data | changes)
+
+
+@pytest.fixture(scope="session")
+def dataset(cluster, tmp_path_factory) -> str:
+    """The place of a finished small data set."""
+    from cfray.generate.pipeline import generate
+
+    config = small_recipe(tmp_path_factory.mktemp("data") / "sets")
+    generate(config)
+    return config.output
