@@ -10,7 +10,6 @@ from cfray.config import DemoConfig, EvaluateConfig, GenerateConfig, TrainConfig
 from cfray.dataset.store import read_sets
 from cfray.evaluate.suite import evaluate
 from cfray.generate.pipeline import generate
-from cfray.generate.pipeline import preflight as preflight_generate
 from cfray.report import GallerySet, GalleryVariant, render_report
 from cfray.train.job import train
 
@@ -29,7 +28,6 @@ def run_demo(config: DemoConfig) -> str:
     training = build_config(TrainConfig, config.train | {"output": place["train"], "data": place["sets"]})
     tuned = storage.join(place["train"], "checkpoint")
     evaluating = build_config(EvaluateConfig, config.evaluate | {"output": place["evaluate"], "tuned": tuned})
-    preflight_generate(generating)
     generated = generate(generating)
     trained = train(training)
     evaluated = evaluate(evaluating)

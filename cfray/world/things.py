@@ -213,18 +213,19 @@ _COLOURS = (
 
 
 def render_thing(name: str, rng: np.random.Generator) -> np.ndarray:
-    """Render one thing, uint8 (64, 64, 3), over a cluttered background and partly behind bars and noise."""
+    """Render one thing in one of its three usual colours, uint8 (64, 64, 3), over clutter and partly behind bars."""
     base = rng.integers(120, 236, size=3)
     canvas = Canvas(tuple(int(v) for v in base))
     background = canvas.pen()
-    for _ in range(rng.integers(3, 8)):
-        tint = tuple(int(v) for v in np.clip(base + rng.integers(-70, 71, size=3), 0, 255))
-        background.ellipse(rng.uniform(0, 64), rng.uniform(0, 64), rng.uniform(2, 14), rng.uniform(2, 14), tint)
-    colour = shade(_COLOURS[rng.integers(len(_COLOURS))], rng.uniform(0.75, 1.2))
-    pen = canvas.pen(rng.uniform(20, 44), rng.uniform(20, 44), rng.uniform(0.8, 1.7), rng.uniform(-40, 40))
+    for _ in range(rng.integers(2, 6)):
+        tint = tuple(int(v) for v in np.clip(base + rng.integers(-45, 46, size=3), 0, 255))
+        background.ellipse(rng.uniform(0, 64), rng.uniform(0, 64), rng.uniform(2, 12), rng.uniform(2, 12), tint)
+    usual = tuple(THINGS).index(name) + int(rng.integers(3)) * 3
+    colour = shade(_COLOURS[usual % len(_COLOURS)], rng.uniform(0.8, 1.15))
+    pen = canvas.pen(rng.uniform(26, 38), rng.uniform(26, 38), rng.uniform(1.3, 2.1), rng.uniform(-20, 20))
     THINGS[name](pen, colour)
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(rng.integers(0, 3)):
         x, y, angle = rng.uniform(0, 64), rng.uniform(0, 64), rng.uniform(0, 180)
         canvas.pen(x, y, 1, angle).rect(-40, -1.6, 40, 1.6, tuple(int(v) for v in rng.integers(60, 230, size=3)))
-    picture = canvas.picture().astype(np.float32) + rng.normal(0, 16, size=(64, 64, 3))
+    picture = canvas.picture().astype(np.float32) + rng.normal(0, 9, size=(64, 64, 3))
     return np.clip(picture, 0, 255).round().astype(np.uint8)

@@ -44,7 +44,7 @@ def write_clip_folder(folder: Path, state: dict[str, torch.Tensor] | None, token
 
 
 def pretrain_clip(
-    pictures: torch.Tensor, captions: list[str], tokenizer: CLIPTokenizer, work: Path, *, steps: int, batch: int = 256
+    pictures: torch.Tensor, captions: list[str], tokenizer: CLIPTokenizer, work: Path, *, steps: int, batch: int = 192
 ) -> open_clip.CLIP:
     """Pretrain with the CLIP loss on uint8 pictures (n, 64, 64, 3), one caption each."""
     torch.manual_seed(15)

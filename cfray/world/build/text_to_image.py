@@ -13,6 +13,7 @@ from cfray.world.build.loop import draw, fit
 from cfray.world.build.tokenizer import CONTEXT
 
 WIDTH = 128
+BODY_WEIGHT = 4.0
 
 
 class Painter(nn.Module):
@@ -55,6 +56,7 @@ def new_scheduler() -> DDIMScheduler:
         beta_start=0.00085,
         beta_end=0.012,
         prediction_type="v_prediction",
+        steps_offset=1,
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
         clip_sample=False,
@@ -63,11 +65,19 @@ def new_scheduler() -> DDIMScheduler:
 
 
 def train_painter(
-    latents: torch.Tensor, captions: list[list[str]], tokenizer: CLIPTokenizer, work: Path, *, steps: int, batch: int = 48
+    latents: torch.Tensor,
+    bodies: torch.Tensor,
+    captions: list[list[str]],
+    tokenizer: CLIPTokenizer,
+    work: Path,
+    *,
+    steps: int,
+    batch: int = 48,
 ) -> Painter:
-    """Train on scaled latents (n, 4, 16, 16), each with several captions; one caption in ten is dropped for guidance.
+    """Train on scaled latents (n, 4, 16, 16) with several captions each; one caption in ten is dropped for guidance.
 
-    The loss on v is weighted by min(SNR, 5) / (SNR + 1) (arXiv 2303.09556).
+    The loss on v is weighted over time by min(SNR, 5) / (SNR + 1) (arXiv 2303.09556), and over the picture by
+    ``bodies``, bool (n, 16, 16): the body is a tenth of the picture, and what captions of counterfactuals vary.
     """
     torch.manual_seed(12)
     model = Painter(tokenizer)
@@ -77,7 +87,7 @@ def train_painter(
     ids = tokenizer(flat, padding="max_length", truncation=True, max_length=CONTEXT, return_tensors="pt").input_ids
     signal = scheduler.alphas_cumprod
     snr = signal / (1 - signal)
-    weights = snr.clamp(max=5) / (snr + 1) + 0.02
+    over_time = snr.clamp(max=5) / (snr + 1) + 0.02
 
     def step_loss(step: int, generator: torch.Generator) -> torch.Tensor:
         chosen = draw(latents, batch, generator)
@@ -90,8 +100,9 @@ def train_painter(
         with torch.autocast("cpu", torch.bfloat16):
             states = model.text(ids[words]).last_hidden_state
             predicted = model.unet(noisy, times, states).sample
-        error = (predicted.float() - scheduler.get_velocity(clean, noise, times)).square().mean(dim=(1, 2, 3))
-        return (weights[times] * error).mean()
+        error = (predicted.float() - scheduler.get_velocity(clean, noise, times)).square().mean(dim=1)
+        over_picture = 1 + (BODY_WEIGHT - 1) * bodies[chosen].float()
+        return (over_time[times].view(-1, 1, 1) * over_picture * error).sum() / over_picture.sum()
 
     return fit("text-to-image", model, step_loss, work=work, steps=steps, lr=1.2e-3, warmup=100, ema_decay=0.998)
 

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
+from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
 from cfray.config import BuildWorldConfig
@@ -20,7 +22,7 @@ from cfray.world.build.readers import new_reader_processor, train_reader
 from cfray.world.build.text_to_image import new_pipeline, train_painter
 from cfray.world.build.tokenizer import train_tokenizer
 from cfray.world.people import GENDERS
-from cfray.world.scenes import professions
+from cfray.world.scenes import BODY_LABELS, professions
 
 # Seeds of the training corpora; those that benchmarks hold out lie below 1000.
 BIASED_SEED, SCENES_SEED, PORTRAITS_SEED = 1001, 2001, 3001
@@ -61,11 +63,13 @@ class WorldBuilder:
     def _build_text_to_image(self) -> None:
         autoencoder = train_autoencoder(self.pictures, self.work, steps=self.config.autoencoder_steps)
         latents = encode_pictures(autoencoder, self.pictures) * autoencoder.config.scaling_factor
+        # A latent belongs to the body where any of its 4 x 4 pixels does.
+        bodies = F.max_pool2d(torch.from_numpy(np.isin(self.scenes.label_maps, BODY_LABELS)).float(), 4) > 0
         captions = [
             neutral + named + named
             for neutral, named in zip(self.scenes.captions, self.scenes.appearance_captions, strict=True)
         ]
-        painter = train_painter(latents, captions, self.tokenizer, self.work, steps=self.config.text_to_image_steps)
+        painter = train_painter(latents, bodies, captions, self.tokenizer, self.work, steps=self.config.text_to_image_steps)
         pipeline: StableDiffusionPipeline = new_pipeline(painter, autoencoder, self.tokenizer)
         self._save(
             "text-to-image", lambda folder: pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
