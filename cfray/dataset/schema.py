@@ -75,8 +75,8 @@ def encode_png(picture: np.ndarray) -> dict[str, Any]:
 
 
 def decode_picture(image: dict[str, Any]) -> np.ndarray:
-    """The picture of an ``IMAGE``, uint8 (h, w, 3)."""
-    return np.asarray(Image.open(io.BytesIO(image["bytes"])).convert("RGB"))
+    """The picture of an ``IMAGE``, uint8 (h, w, 3), writable."""
+    return np.array(Image.open(io.BytesIO(image["bytes"])).convert("RGB"))
 
 
 def decode_mask(image: dict[str, Any]) -> np.ndarray:

@@ -21,7 +21,7 @@ class AttributeReader:
     def __init__(self, model: str):
         path = model_path(model)
         try:
-            self.model = AutoModelForImageClassification.from_pretrained(path, use_safetensors=True).eval()
+            self.model = AutoModelForImageClassification.from_pretrained(path, dtype=torch.float32, use_safetensors=True).eval()
             self.processor = AutoImageProcessor.from_pretrained(path)
         except OSError as error:
             raise UserError(f"model {model!r} cannot be loaded: {str(error).splitlines()[0]}") from None
@@ -39,6 +39,7 @@ class VariantChecker(Stage):
     name = "check"
 
     def __init__(self, config: ChecksConfig, appearances_file: str):
+        super().__init__()
         torch.set_num_threads(max(1, int(config.num_cpus)))
         self.config = config
         self.appearances = load_appearances(appearances_file)

@@ -25,14 +25,16 @@ class PersonMasker(Stage):
     name = "mask"
 
     def __init__(self, config: MaskConfig):
+        super().__init__()
         self.config = config
         self.device = use_device(config)
         path = model_path(config.model)
         try:
-            self.model = SegformerForSemanticSegmentation.from_pretrained(path, use_safetensors=True).to(self.device).eval()
+            model = SegformerForSemanticSegmentation.from_pretrained(path, dtype=getattr(torch, config.dtype), use_safetensors=True)
             self.processor = SegformerImageProcessor.from_pretrained(path)
         except OSError as error:
             raise UserError(f"model {config.model!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+        self.model = model.to(self.device).eval()
         self.labels = region_labels(self.model.config.id2label, config.region)
 
     def process(self, row: Row) -> None:
@@ -50,7 +52,7 @@ class PersonMasker(Stage):
     @torch.inference_mode()
     def person_mask(self, picture: np.ndarray) -> np.ndarray:
         """The dilated mask of the region, bool (h, w), of a uint8 picture (h, w, 3)."""
-        inputs = self.processor(images=picture, return_tensors="pt").to(self.device)
+        inputs = self.processor(images=picture, return_tensors="pt").to(self.device, self.model.dtype)
         logits = F.interpolate(
             self.model(**inputs).logits.float(), size=picture.shape[:2], mode="bilinear", align_corners=False
         )

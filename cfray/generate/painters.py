@@ -20,6 +20,7 @@ class BasePainter(Stage):
     name = "base"
 
     def __init__(self, config: PainterConfig):
+        super().__init__()
         self.config = config
         self.pipeline = load_pipeline(AutoPipelineForText2Image, config)
 
@@ -42,6 +43,7 @@ class Inpainter(Stage):
     name = "inpaint"
 
     def __init__(self, config: InpainterConfig):
+        super().__init__()
         self.config = config
         self.pipeline = load_pipeline(AutoPipelineForInpainting, config)
 
@@ -83,7 +85,7 @@ def load_pipeline(kind: type, config: PainterConfig) -> DiffusionPipeline:
     device = use_device(config)
     path = model_path(config.model)
     try:
-        pipeline = kind.from_pretrained(path, torch_dtype=getattr(torch, config.dtype), use_safetensors=True)
+        pipeline = kind.from_pretrained(path, dtype=getattr(torch, config.dtype), use_safetensors=True)
     except OSError as error:
         raise UserError(f"model {config.model!r} cannot be loaded: {str(error).splitlines()[0]}") from None
     pipeline.set_progress_bar_config(disable=True)

@@ -81,6 +81,8 @@ def preflight(config: GenerateConfig) -> None:
 
 def _run(config: GenerateConfig, missing: pa.Table) -> None:
     print(f"[generate] {missing.num_rows} sets to make", flush=True)
+    # One line a part is said below; Ray's own bars are a screen of lines for every stage, again and again.
+    ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = -(-missing.num_rows // config.rows_per_file)
     sets = ray.data.from_arrow([missing.slice(i * config.rows_per_file, config.rows_per_file) for i in range(blocks)])
     stages = (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import diffusers
 import pyarrow as pa
 import torch
+import transformers
 
 from cfray.config import StageConfig
 
@@ -29,6 +31,9 @@ class Stage:
 
     name: ClassVar[str]
 
+    def __init__(self):
+        quiet_libraries()
+
     def __call__(self, table: pa.Table) -> pa.Table:
         rows = table.to_pylist()
         for row in rows:
@@ -47,6 +52,12 @@ class Stage:
             row["status"], row["error"] = f"rejected:{rejection.check}", str(rejection)
         except Exception as error:  # One bad row must not end a job of thousands; its error is kept in the row.
             row["status"], row["error"] = f"failed:{self.name}", f"{type(error).__name__}: {error}"
+
+
+def quiet_libraries() -> None:
+    """Turn off the progress bars of model loading: dozens of actors would each draw their own into the job's log."""
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
 
 
 def use_device(config: StageConfig) -> torch.device:
