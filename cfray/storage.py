@@ -35,6 +35,11 @@ def resolve(place: str) -> tuple[fs.FileSystem, str]:
         ) from None
 
 
+def absolute(place: str) -> str:
+    """A local path made absolute; a URI as it is."""
+    return place if is_remote(place) else os.path.abspath(place)
+
+
 def join(place: str, *parts: str) -> str:
     """``place/part/...``."""
     return "/".join([place.rstrip("/"), *parts])

@@ -30,7 +30,9 @@ class PersonMasker(Stage):
         self.device = use_device(config)
         path = model_path(config.model)
         try:
-            model = SegformerForSemanticSegmentation.from_pretrained(path, dtype=getattr(torch, config.dtype), use_safetensors=True)
+            model = SegformerForSemanticSegmentation.from_pretrained(
+                path, dtype=getattr(torch, config.dtype), use_safetensors=True
+            )
             self.processor = SegformerImageProcessor.from_pretrained(path)
         except OSError as error:
             raise UserError(f"model {config.model!r} cannot be loaded: {str(error).splitlines()[0]}") from None

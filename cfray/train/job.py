@@ -37,7 +37,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     record.start()
     trainer = TorchTrainer(
         train_worker,
-        train_loop_config=config.model_dump(mode="json"),
+        train_loop_config=_for_workers(config).model_dump(mode="json"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.workers,
             use_gpu=config.gpus_per_worker > 0,
@@ -45,7 +45,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
         ),
         run_config=ray.train.RunConfig(
             name=f"train-{config_hash(config)}",
-            storage_path=_train_storage(config.output),
+            storage_path=storage.absolute(storage.join(config.output, "ray")),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
             failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
         ),
@@ -88,7 +88,7 @@ def preflight(config: TrainConfig) -> None:
     storage.require_writable(config.output)
 
 
-def _train_storage(output: str) -> str:
-    """Where Ray Train keeps its own state: below the run's folder, absolute if local, as Ray asks."""
-    place = storage.join(output, "ray")
-    return place if storage.is_remote(place) else storage.resolve(place)[1]
+def _for_workers(config: TrainConfig) -> TrainConfig:
+    """The configuration with absolute local places: Ray Train's workers run in a folder of their own."""
+    model = storage.absolute(config.model) if Path(config.model).is_dir() else config.model
+    return config.model_copy(update={"data": storage.absolute(config.data), "model": model})
