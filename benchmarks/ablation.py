@@ -28,11 +28,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "one-per-set targets": {"loss": {"clip_targets": "one_per_set"}},
     "plain targets": {"loss": {"clip_targets": "plain"}},
     "person mask": {"masks": "person"},
-    "pairwise InfoNCE": {"loss": {"form": "infonce"}},
     "cosine pull": {"loss": {"form": "cosine"}},
     "image tower only": {"trainable": "image"},
-    "without anchor": {"loss": {"anchor": 0.0}},
-    "half beta_cf": {"loss": {"beta_cf": 0.5}},
+    "no anchors": {"loss": {"anchor_text": 0.0, "anchor_image": 0.0}},
+    "no zoom": {"zoom_share": 0.0},
+    "no bare captions": {"bare_caption_share": 0.0},
 }
 
 

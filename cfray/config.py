@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -100,11 +100,11 @@ class GenerateConfig(Config):
 
 
 class LossConfig(Config):
-    """L = beta_clip * L_CLIP + beta_cf * L_cf + anchor * L_anchor.
+    """L = beta_clip * L_CLIP + beta_cf * L_cf + anchor_text * L_text + anchor_image * L_image.
 
     ``clip_targets``: how siblings of one set count in L_CLIP (multi_positive, one_per_set or plain). ``form``: the
-    form of L_cf. ``temperature`` is that of L_cf. ``anchor`` holds the text embeddings and the images' similarities to
-    them where the original model had them.
+    form of L_cf. ``temperature`` is that of L_cf. ``anchor_text`` holds the embeddings of captions that name appearance,
+    ``anchor_image`` the mean embedding of each set's images, where the original model had them.
     """
 
     beta_clip: float = Field(1.0, ge=0)
@@ -112,7 +112,8 @@ class LossConfig(Config):
     form: Literal["supcon", "infonce", "cosine"] = "supcon"
     temperature: float = Field(0.1, gt=0)
     clip_targets: Literal["multi_positive", "one_per_set", "plain"] = "multi_positive"
-    anchor: float = Field(0.0, ge=0)
+    anchor_text: float = Field(0.0, ge=0)
+    anchor_image: float = Field(0.0, ge=0)
 
 
 class TrainConfig(Config):
@@ -126,6 +127,8 @@ class TrainConfig(Config):
     steps: int = Field(100, ge=1)
     sets_per_batch: int = Field(32, ge=2, description="over all workers")
     images_per_set: int = Field(4, ge=2, description="the base and its variants, drawn anew each time")
+    zoom_share: float = Field(0.0, ge=0, le=1, description="of draws that are cropped around the person, a set's images alike")
+    bare_caption_share: float = Field(0.0, ge=0, le=1, description="of draws captioned 'a photo of a CONCEPT' and no more")
     learning_rate: float = Field(1e-5, gt=0)
     weight_decay: float = Field(0.1, ge=0)
     warmup: int = Field(10, ge=0)
@@ -135,24 +138,6 @@ class TrainConfig(Config):
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
     max_failures: int = Field(2, ge=0)
-    seed: int = 0
-
-
-class EvaluateConfig(Config):
-    """``jobs/evaluate.py``: fairness and accuracy of (1 - alpha) * ``base`` + alpha * ``tuned`` for each alpha."""
-
-    output: str
-    base: str
-    tuned: str
-    alphas: list[float] = [round(0.1 * i, 1) for i in range(11)]
-    benchmarks: list[str] = ["world"]
-    k: int = Field(description="how many results of a query fairness looks at; there is no default that means all")
-    bootstrap: int = Field(200, ge=10)
-    floor_permutations: int = Field(50, ge=10)
-    max_accuracy_lost: float = Field(0.01, ge=0, description="of every accuracy, at the recommended alpha; a fraction")
-    workers: int = Field(1, ge=1)
-    cpus_per_worker: float = Field(1, gt=0)
-    gpus_per_worker: float = Field(0, ge=0)
     seed: int = 0
 
 
@@ -240,11 +225,31 @@ def _explain(kind: type[Config], error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        parent = kind
-        for part in first["loc"][:-1]:
-            field = parent.model_fields[str(part)].annotation
-            parent = field if isinstance(field, type) and issubclass(field, BaseModel) else parent
-        return f"unknown configuration key {place!r}; known here: {', '.join(parent.model_fields)}"
+        return f"unknown configuration key {place!r}; known here: {', '.join(_model_at(kind, first['loc'][:-1]).model_fields)}"
+    if first["type"] == "union_tag_invalid":
+        return f"configuration key {place}.kind={first['ctx']['tag']!r} is unknown; known are {first['ctx']['expected_tags']}"
+    if first["type"] == "union_tag_not_found":
+        return f"configuration key {place} has no kind; give {place}.kind=..."
     if first["type"] == "missing":
         return f"configuration key {place!r} is missing; give {place}=..."
     return f"configuration key {place}={first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+
+
+def _model_at(kind: type[Config], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model that a pydantic error location ends in; it has field names, list indices and the kinds of unions."""
+    models = [kind]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        tagged = [model for model in models if "kind" in model.model_fields]
+        chosen = [model for model in tagged if part in get_args(model.model_fields["kind"].annotation)]
+        fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+        models = chosen or [inner for annotation in fields for inner in _models_in(annotation)]
+    return models[0]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Every model inside an annotation such as list[Annotated[A | B, ...]]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from cfray import storage
-from cfray.config import DemoConfig, EvaluateConfig, GenerateConfig, TrainConfig, build_config
+from cfray.config import DemoConfig, GenerateConfig, TrainConfig, build_config
 from cfray.dataset.store import read_sets
+from cfray.evaluate.config import EvaluateConfig
 from cfray.evaluate.suite import evaluate
 from cfray.generate.pipeline import generate
 from cfray.report import GallerySet, GalleryVariant, render_report

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 
-from cfray.config import BuildWorldConfig, EvaluateConfig
+from cfray.config import BuildWorldConfig
+from cfray.evaluate.config import EvaluateConfig
 from cfray.evaluate.suite import Evaluator
+from cfray.evaluate.world import WorldConfig
 from cfray.generate.quality import generation_config, measure_on_renders, measure_painting
 from cfray.runs import run_job
 from cfray.world.build.cards import write_cards
@@ -22,7 +24,9 @@ def main(config: BuildWorldConfig) -> str:
     on_renders = measure_on_renders(recipe, classifier)
     painted, _ = measure_painting(recipe, classifier)
     torch.set_num_threads(config.threads)
-    clip = Evaluator(EvaluateConfig(output=folder, base=f"{folder}/clip", tuned=f"{folder}/clip", k=100)).measure(0.0)
+    benchmarks = [WorldConfig(k=100)]
+    evaluated = EvaluateConfig(output=config.work, base=f"{folder}/clip", tuned=f"{folder}/clip", benchmarks=benchmarks)
+    clip = Evaluator(evaluated).measure(0.0)
     for line in write_cards(Path(config.output), Path(config.work), on_renders, painted, clip):
         print(f"[build_world] {line}", flush=True)
     return config.output

@@ -5,7 +5,7 @@ Needs workers x cpus_per_worker CPUs (and workers x gpus_per_worker GPUs) at onc
 
 import ray
 
-from cfray.config import EvaluateConfig
+from cfray.evaluate.config import EvaluateConfig
 from cfray.evaluate.suite import evaluate
 from cfray.runs import run_job
 

@@ -1,12 +1,32 @@
-"""What a benchmark is: data read once for a model's preprocessing, measured for any weights of that architecture."""
+"""What a benchmark is: data described once by a configuration, measured for any weights of any CLIP."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cfray.clip.model import ClipModel
-from cfray.config import EvaluateConfig
+from cfray.config import Config
+from cfray.evaluate.images import Gallery
+from cfray.evaluate.reading import ReadReport
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all benchmarks of a run have in common."""
+
+    cache: str
+    """Place of the embeddings, a local folder or s3://; it outlives the run."""
+    seed: int = 0
+    bootstrap: int = 1000
+    """Resamples behind each interval."""
+    floor_permutations: int = 1000
+    """Random rankings behind each floor."""
+    batch_size: int = 64
+    """Images or texts that go through the model at once."""
+    decode_threads: int = 4
+    """Threads that read and decode images while the model works."""
 
 
 @dataclass
@@ -22,8 +42,20 @@ class Measurement:
 
 
 class Benchmark(Protocol):
-    """Built once per worker; ``measure`` is called once per alpha with new weights in the same ``clip``."""
+    """Built once per worker, which reads labels and lists images but decodes none, and prints what was read.
 
-    def __init__(self, config: EvaluateConfig, clip: ClipModel): ...
+    ``galleries`` are the images that ``measure`` will need; ``embed_in_one_pass`` embeds them for many weights at once, and
+    each is empty where a benchmark makes its images itself. ``report`` is what was read and what was left out.
 
-    def measure(self, clip: ClipModel) -> Measurement: ...
+    Raises:
+        UserError: from the constructor, for a place, a file or a value that does not fit.
+    """
+
+    report: ReadReport
+    galleries: Sequence[Gallery]
+
+    def __init__(self, config: Config, settings: Settings): ...
+
+    def measure(self, clip: ClipModel) -> Measurement:
+        """Measure the weights that ``clip`` has now."""
+        ...

@@ -12,13 +12,12 @@ from ray.util import ActorPool
 from cfray import storage
 from cfray.clip.blend import blend
 from cfray.clip.model import load_clip, save_clip
-from cfray.config import EvaluateConfig
 from cfray.errors import UserError
-from cfray.evaluate.benchmark import Benchmark
-from cfray.evaluate.world import WorldBenchmark
+from cfray.evaluate.config import EvaluateConfig
+from cfray.evaluate.embeddings import embed_in_one_pass
+from cfray.evaluate.registry import build_benchmark
 from cfray.runs import Record, finished_record
 
-BENCHMARKS: dict[str, type[Benchmark]] = {"world": WorldBenchmark}
 CHECKPOINT = "recommended"
 
 
@@ -32,8 +31,20 @@ class Evaluator:
         self._clip = load_clip(config.base)
         self._base = {key: value.clone() for key, value in self._clip.model.state_dict().items()}
         self._tuned = load_clip(config.tuned).model.state_dict()
-        self._benchmarks = [BENCHMARKS[name](config, self._clip) for name in config.benchmarks]
+        self._settings = config.settings
+        self._benchmarks = [build_benchmark(benchmark, self._settings) for benchmark in config.benchmarks]
         self._clip.model.to(self._device)
+
+    def embed(self, alphas: list[float]) -> None:
+        """Embed the galleries of all benchmarks for these alphas, every image read and decoded once."""
+        galleries = [gallery for benchmark in self._benchmarks for gallery in benchmark.galleries]
+        if galleries:
+            states = [blend(self._base, self._tuned, alpha) for alpha in alphas]
+            embed_in_one_pass(self._clip, states, galleries, self._settings)
+
+    def reports(self) -> list[dict[str, Any]]:
+        """What every benchmark read and what it left out."""
+        return [benchmark.report.to_dict() for benchmark in self._benchmarks]
 
     def measure(self, alpha: float) -> dict[str, Any]:
         """Fairness and accuracy of the blend at ``alpha``."""
@@ -50,10 +61,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Measure every alpha, recommend one, export its checkpoint and return the run's record.
 
     Alphas that an interrupted run has measured are not measured again. The record's result has ``alphas``,
-    ``recommended_alpha`` and ``checkpoint``.
+    ``recommended_alpha`` and ``checkpoint``; ``read.json`` beside it lists what the benchmarks read and left out.
 
     Raises:
-        UserError: for a configuration that cannot run here, before any model is measured.
+        UserError: for a configuration that cannot run here, before any model is measured, and for data that do not fit.
     """
     done = finished_record(config.output, config)
     if done is not None:
@@ -75,12 +86,9 @@ def preflight(config: EvaluateConfig) -> None:
     """Refuse what cannot work before anything is written.
 
     Raises:
-        UserError: for an unknown benchmark, an alpha outside [0, 1], no alpha 0 to compare with, models that are missing
-            or cannot be blended, an output that cannot be written, or workers that do not fit the cluster.
+        UserError: for an alpha outside [0, 1], no alpha 0 to compare with, models that are missing or cannot be blended, an
+            output that cannot be written, workers that do not fit the cluster, or a benchmark's data that do not fit.
     """
-    unknown = [name for name in config.benchmarks if name not in BENCHMARKS]
-    if unknown:
-        raise UserError(f"benchmark {unknown[0]!r} is unknown; known are {', '.join(BENCHMARKS)}")
     outside = [alpha for alpha in config.alphas if not 0 <= alpha <= 1]
     if outside or 0 not in config.alphas:
         raise UserError(f"alphas={config.alphas} must lie in [0, 1] and hold 0, the model that the others are compared with")
@@ -94,6 +102,8 @@ def preflight(config: EvaluateConfig) -> None:
         blend(load_clip(config.base).model.state_dict(), load_clip(config.tuned).model.state_dict(), 0.5)
     except ValueError as error:
         raise UserError(f"base={config.base!r} and tuned={config.tuned!r}: {error}") from None
+    for benchmark in config.benchmarks:
+        build_benchmark(benchmark, config.settings)
     storage.require_writable(config.output)
 
 
@@ -103,11 +113,17 @@ def _measure_all(config: EvaluateConfig) -> list[dict[str, Any]]:
     open_alphas = [alpha for alpha in config.alphas if alpha not in points]
     if open_alphas:
         actor = ray.remote(num_cpus=config.cpus_per_worker, num_gpus=config.gpus_per_worker)(Evaluator)
-        pool = ActorPool([actor.remote(config) for _ in range(min(config.workers, len(open_alphas)))])
+        evaluators = [actor.remote(config) for _ in range(min(config.workers, len(open_alphas)))]
+        shares = [open_alphas[i :: len(evaluators)] for i in range(len(evaluators))]
+        ray.get([evaluator.embed.remote(share) for evaluator, share in zip(evaluators, shares, strict=True)])
+        pool = ActorPool(evaluators)
         for point in pool.map_unordered(lambda evaluator, alpha: evaluator.measure.remote(alpha), open_alphas):
             points[point["alpha"]] = point
             storage.write_bytes(files[point["alpha"]], json.dumps(point).encode())
             print(f"[evaluate] {len(points)}/{len(config.alphas)} alphas", flush=True)
+        # Images that cannot be read are known by now.
+        reports = ray.get(evaluators[0].reports.remote())
+        storage.write_bytes(storage.join(config.output, "read.json"), (json.dumps(reports, indent=2) + "\n").encode())
     return [points[alpha] for alpha in sorted(points)]
 
 
@@ -117,11 +133,17 @@ def recommend(points: list[dict[str, Any]], max_accuracy_lost: float) -> float:
     Skew is MaxSkew@k (uniform) over the first gallery, mean over its attributes. An alpha qualifies when no accuracy
     but ``recall@5_appearance`` is lower than at alpha 0 by more than ``max_accuracy_lost``; that one measures what the
     method removes, and it is reported beside the others. Alpha 0 always qualifies.
+
+    Raises:
+        UserError: if no benchmark measured fairness.
     """
+    if not points[0]["fairness"]:
+        raise UserError("no benchmark measures fairness, so no alpha can be recommended; add one, such as fairface or world")
     base = next(point for point in points if point["alpha"] == 0)
 
     def lost(point: dict[str, Any]) -> float:
-        return max(value - point["accuracy"][key] for key, value in base["accuracy"].items() if key != "recall@5_appearance")
+        counted = [key for key in base["accuracy"] if key != "recall@5_appearance"]
+        return max((base["accuracy"][key] - point["accuracy"][key] for key in counted), default=0.0)
 
     def skew(point: dict[str, Any]) -> float:
         gallery = next(iter(point["fairness"].values()))

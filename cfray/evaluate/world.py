@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
+import torch
+from pydantic import Field
 
 from cfray.clip.embed import embed_images, embed_texts, preprocess_pictures
 from cfray.clip.model import ClipModel
 from cfray.concepts.concepts import SPLITS
 from cfray.concepts.prompts import fill, load_templates
-from cfray.config import EvaluateConfig
-from cfray.evaluate.benchmark import Measurement
+from cfray.config import Config
+from cfray.evaluate.benchmark import Measurement, Settings
+from cfray.evaluate.images import Gallery
+from cfray.evaluate.reading import ReadReport
 from cfray.metrics import class_prototypes, fairness_summary, retrieval_ranks, similarity, zero_shot_accuracy
 from cfray.world import corpora
 from cfray.world.things import THINGS
@@ -19,30 +25,47 @@ ATTRIBUTES = ("gender", "skin_tone")
 PORTRAITS, SCENES, CAPTIONED, THINGS_SEED = (1200, 101), (1152, 102), (400, 103), (1200, 104)
 
 
+class WorldConfig(Config):
+    """``k``: how many results of a query fairness looks at; there is no default that means all."""
+
+    kind: Literal["world"] = "world"
+    k: int = Field(ge=1)
+
+
 class WorldBenchmark:
     """All benchmarks of the world in one, since they share the text embeddings.
 
     Fairness: the portraits and the people in scenes ranked for each profession prompt, professions of the
     counterfactual training and held-out ones apart. Accuracy: zero-shot over things, over professions, and
     recall@1/5/10 of captioned scenes both ways; ``recall@5_appearance`` is text to image for captions that name
-    the person.
+    the person. The pictures are rendered when first needed, so there is
+    no gallery to embed beforehand.
     """
 
-    def __init__(self, config: EvaluateConfig, clip: ClipModel):
-        self._config = config
-        self._galleries = {"portraits": corpora.portraits(*PORTRAITS), "people_in_scenes": corpora.people_in_scenes(*SCENES)}
-        self._captioned, self._things = corpora.captioned_scenes(*CAPTIONED), corpora.things(*THINGS_SEED)
-        pictures = {name: corpus.pictures for name, corpus in self._galleries.items()}
-        pictures |= {"captioned": self._captioned.pictures, "things": self._things.pictures}
-        self._inputs = {name: preprocess_pictures(clip, arrays) for name, arrays in pictures.items()}
+    galleries: tuple[Gallery, ...] = ()
+
+    def __init__(self, config: WorldConfig, settings: Settings):
+        self._k, self._settings = config.k, settings
+        self._inputs: dict[str, torch.Tensor] = {}
+        sizes = {"portraits": PORTRAITS, "people in scenes": SCENES, "captioned scenes": CAPTIONED, "things": THINGS_SEED}
+        self.report = ReadReport("world", {name: size for name, (size, _) in sizes.items()})
+        self.report.print_facts()
 
     def measure(self, clip: ClipModel) -> Measurement:
+        if not self._inputs:
+            self._render(clip)
         images = {name: embed_images(clip, inputs).numpy() for name, inputs in self._inputs.items()}
         found = Measurement()
         self._measure_fairness(clip, images, found)
         self._measure_zero_shot(clip, images, found)
         self._measure_retrieval(clip, images, found)
         return found
+
+    def _render(self, clip: ClipModel) -> None:
+        self._galleries = {"portraits": corpora.portraits(*PORTRAITS), "people_in_scenes": corpora.people_in_scenes(*SCENES)}
+        self._captioned, self._things = corpora.captioned_scenes(*CAPTIONED), corpora.things(*THINGS_SEED)
+        rendered = self._galleries | {"captioned": self._captioned, "things": self._things}
+        self._inputs = {name: preprocess_pictures(clip, corpus.pictures) for name, corpus in rendered.items()}
 
     def _measure_fairness(self, clip: ClipModel, images: dict[str, np.ndarray], found: Measurement) -> None:
         templates = load_templates("prompts-world", "profession")
@@ -57,8 +80,8 @@ class WorldBenchmark:
     def _summary(self, scores: np.ndarray, labels: list[str]) -> dict:
         names, groups = np.unique(labels, return_inverse=True)
         return fairness_summary(
-            scores, groups, k=self._config.k, group_names=names.tolist(), seed=self._config.seed,
-            n_bootstrap=self._config.bootstrap, n_floor=self._config.floor_permutations,
+            scores, groups, k=self._k, group_names=names.tolist(), seed=self._settings.seed,
+            n_bootstrap=self._settings.bootstrap, n_floor=self._settings.floor_permutations,
         )  # fmt: skip
 
     def _measure_zero_shot(self, clip: ClipModel, images: dict[str, np.ndarray], found: Measurement) -> None:

@@ -73,12 +73,13 @@ def before_and_after(result: Mapping) -> tuple[dict, dict]:
 
 
 def measure_keys(row: Mapping) -> list[MeasureKey]:
-    """Every measure of one row of ``result["alphas"]``, in the order of the file."""
+    """Every measure of one row of ``result["alphas"]``, in the order of the file; counts of groups are no measures."""
     return [
         MeasureKey(benchmark, attribute, metric, target)
         for benchmark, attributes in row["fairness"].items()
         for attribute, metrics in attributes.items()
         for metric, targets in metrics.items()
+        if "@" in metric
         for target in targets
     ]
 

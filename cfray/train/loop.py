@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray.train
 import ray.train.torch
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cfray.clip.embed import embed_texts
+from cfray.clip.embed import embed_images, embed_texts
 from cfray.clip.model import ClipModel, load_clip, save_clip
+from cfray.concepts.concepts import Concept
 from cfray.config import TrainConfig
 from cfray.dataset.reader import TrainingSets
 from cfray.train.losses import anchor_loss, clip_loss, counterfactual_loss, gather_with_gradient
@@ -45,8 +48,9 @@ def train_worker(arguments: dict[str, Any]) -> None:
     if config.gpus_per_worker == 0:
         torch.set_num_threads(max(1, int(config.cpus_per_worker)))
     torch.manual_seed(config.seed)
+    logging.getLogger().setLevel(logging.WARNING)  # open_clip tells every step of loading at INFO
     clip = load_clip(config.model)
-    sets = TrainingSets(config.data, config.images_per_set, clip.preprocess)
+    sets = TrainingSets(config.data, config.images_per_set, clip.preprocess, zoom_share=config.zoom_share)
     sampler = SetSampler(len(sets), config.sets_per_batch, rank, workers, config.seed)
     batches = Batches(config, clip, sets, sampler)
     choose_trainable(clip.model, config)
@@ -87,41 +91,57 @@ class Batches:
     def __init__(self, config: TrainConfig, clip: ClipModel, sets: TrainingSets, sampler: SetSampler):
         self._config, self._clip, self._sets, self._sampler = config, clip, sets, sampler
         self._device = ray.train.torch.get_device()
-        numbers = {caption: i for i, caption in enumerate(sorted(set(sets.captions)))}
-        self._caption_ids = torch.tensor([numbers[caption] for caption in sets.captions])
-        self._anchor = None
-        if config.loss.anchor:
+        self._anchor_texts = self._anchor_images = None
+        if config.loss.anchor_text:
             # The captions that name appearance: what pulling counterfactuals together would forget first.
             prompts = sorted(set(sets.prompts))
-            self._anchor = (clip.tokenize(prompts), embed_texts(clip, prompts))
+            self._anchor_texts = (clip.tokenize(prompts), embed_texts(clip, prompts))
+        if config.loss.anchor_image:
+            means = [embed_images(clip, sets.whole(index)).mean(dim=0) for index in range(len(sets))]
+            self._anchor_images = F.normalize(torch.stack(means), dim=-1)
 
     def losses(self, model: nn.Module, step: int) -> dict[str, torch.Tensor]:
         """All terms of L at ``step`` and ``sibling_cosine``, the mean cosine between images of one set."""
-        loss, indices = self._config.loss, self._sampler.batch(step)
+        loss, per_set, indices = self._config.loss, self._config.images_per_set, self._sampler.batch(step)
         images = torch.cat([self._sets.draw(index, self._sampler.generator(step, index)) for index in indices]).to(self._device)
-        ids = self._clip.tokenize([self._sets.captions[index] for index in indices])
+        ids = self._clip.tokenize([self._caption(step, index) for index in indices])
         anchor_ids, original = self._anchor_batch(step, len(indices))
         image_features, text_features, scale = model(images, torch.cat([ids, anchor_ids]).to(self._device))
         texts, anchored = text_features[: len(ids)], text_features[len(ids) :]
         all_images, all_texts = gather_with_gradient(image_features), gather_with_gradient(texts)
-        captions = self._caption_ids[self._sampler.whole_batch(step)].to(self._device)
-        per_set = self._config.images_per_set
         terms = {
-            "clip_loss": clip_loss(all_images, all_texts, captions, scale, targets=loss.clip_targets),
+            "clip_loss": clip_loss(all_images, all_texts, self._caption_numbers(step), scale, targets=loss.clip_targets),
             "counterfactual_loss": counterfactual_loss(all_images, per_set, form=loss.form, temperature=loss.temperature),
         }
         terms["loss"] = loss.beta_clip * terms["clip_loss"] + loss.beta_cf * terms["counterfactual_loss"]
         if len(anchored):
-            terms["anchor_loss"] = anchor_loss(anchored, original.to(self._device))
-            terms["loss"] = terms["loss"] + loss.anchor * terms["anchor_loss"]
+            terms["anchor_text_loss"] = anchor_loss(anchored, original.to(self._device))
+            terms["loss"] = terms["loss"] + loss.anchor_text * terms["anchor_text_loss"]
+        if self._anchor_images is not None:
+            means = F.normalize(image_features.view(len(indices), per_set, -1).mean(dim=1), dim=-1)
+            terms["anchor_image_loss"] = anchor_loss(means, self._anchor_images[indices].to(self._device))
+            terms["loss"] = terms["loss"] + loss.anchor_image * terms["anchor_image_loss"]
         terms["sibling_cosine"] = 1 - counterfactual_loss(all_images.detach(), per_set, form="cosine")
         terms["logit_scale"] = scale.detach()
         return terms
 
+    def _caption(self, step: int, index: int) -> str:
+        """The caption of set ``index`` at ``step``: its own, or the bare one that search prompts look like."""
+        # Not the generator of the draw: the caption must be known to every worker, the images only to one.
+        if np.random.default_rng((self._config.seed, step, index, 1)).random() < self._config.bare_caption_share:
+            return f"a photo of {Concept(self._sets.concepts[index]).with_article}"
+        return self._sets.captions[index]
+
+    def _caption_numbers(self, step: int) -> torch.Tensor:
+        """Numbers of all workers' captions at ``step``, equal where the texts are, int64 (S,)."""
+        captions = [self._caption(step, index) for index in self._sampler.whole_batch(step)]
+        numbers = {caption: number for number, caption in enumerate(dict.fromkeys(captions))}
+        return torch.tensor([numbers[caption] for caption in captions], device=self._device)
+
     def _anchor_batch(self, step: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._anchor is None:
+        if self._anchor_texts is None:
             return torch.empty(0, self._clip.tokenize([""]).shape[1], dtype=torch.long), torch.empty(0)
-        ids, original = self._anchor
+        ids, original = self._anchor_texts
         chosen = torch.randint(len(ids), (count,), generator=torch.Generator().manual_seed(step))
         return ids[chosen], original[chosen]
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from cfray.clip.model import load_clip, save_clip
-from cfray.config import EvaluateConfig, build_config
+from cfray.config import build_config
 from cfray.errors import UserError
+from cfray.evaluate.config import EvaluateConfig
 from cfray.evaluate.suite import evaluate
 
 
@@ -14,7 +15,7 @@ def recipe(output, tuned, **changes) -> EvaluateConfig:
         "output": str(output),
         "base": "world:clip",
         "tuned": tuned,
-        "k": 50,
+        "benchmarks": [{"kind": "world", "k": 50}],
         "alphas": [0, 0.5],
         "bootstrap": 20,
         "floor_permutations": 20,
@@ -85,7 +86,7 @@ def test_measured_alphas_are_not_measured_again(cluster, tuned, record, tmp_path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"benchmarks": ["imagenet9"]}, "benchmark 'imagenet9' is unknown"),
+        ({"benchmarks": [{"kind": "utkface", "images": "./nowhere", "k": [5]}]}, "image folder './nowhere' not found"),
         ({"alphas": [0.5, 1]}, "hold 0"),
         ({"alphas": [0, 2]}, r"must lie in \[0, 1\]"),
         ({"tuned": "./nowhere"}, "model folder './nowhere' not found"),

@@ -58,7 +58,8 @@ def test_a_tower_that_is_left_out_stays_as_it_was(dataset, tmp_path, trainable, 
 
 
 @pytest.mark.parametrize(
-    "loss", [{"beta_clip": 0}, {"beta_cf": 0}, {"anchor": 1.0}, {"form": "cosine", "clip_targets": "plain"}]
+    "loss",
+    [{"beta_clip": 0}, {"beta_cf": 0}, {"anchor_text": 1.0, "anchor_image": 1.0}, {"form": "cosine", "clip_targets": "plain"}],
 )
 def test_every_loss_trains_on_two_workers(dataset, tmp_path, loss):
     record = train(recipe(tmp_path / "run", dataset, workers=2, steps=2, loss=loss))

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cfray.config import DemoConfig, EvaluateConfig, TrainConfig, build_config, config_hash, load_config
+from cfray.config import DemoConfig, TrainConfig, build_config, config_hash, load_config
 from cfray.errors import UserError
+from cfray.evaluate.config import EvaluateConfig
 
 TRAIN = {"output": "o", "data": "d", "model": "world:clip"}
 
@@ -34,7 +35,7 @@ def test_bad_values_are_one_line(changes, message):
 
 
 def test_missing_values_files_and_signs(tmp_path):
-    with pytest.raises(UserError, match="'k' is missing; give k="):
+    with pytest.raises(UserError, match="'benchmarks' is missing; give benchmarks="):
         build_config(EvaluateConfig, {"output": "o", "base": "b", "tuned": "t"})
     with pytest.raises(UserError, match="'nowhere.yaml' not found"):
         load_config(TrainConfig, "nowhere.yaml", [])
@@ -45,6 +46,22 @@ def test_missing_values_files_and_signs(tmp_path):
         load_config(TrainConfig, str(tmp_path / "list.yaml"), [])
     with pytest.raises(UserError, match="a single value"):
         load_config(TrainConfig, None, ["steps=3", "steps.more=4"])
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "message"),
+    [
+        ([], "benchmarks=[]: list should have at least 1 item"),
+        ([{"kind": "faces"}], "benchmarks.0.kind='faces' is unknown; known are 'world', 'fairface'"),
+        ([{"k": 1}], "benchmarks.0 has no kind; give benchmarks.0.kind="),
+        ([{"kind": "world"}], "'benchmarks.0.world.k' is missing"),
+        ([{"kind": "world", "k": 1, "kk": 2}], "unknown configuration key 'benchmarks.0.world.kk'; known here: kind, k"),
+    ],
+)
+def test_benchmarks_are_told_apart_by_their_kind(benchmarks, message):
+    with pytest.raises(UserError) as caught:
+        build_config(EvaluateConfig, {"output": "o", "base": "b", "tuned": "t", "benchmarks": benchmarks})
+    assert message in str(caught.value)
 
 
 def test_the_hash_names_the_configuration():

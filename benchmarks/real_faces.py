@@ -1,0 +1,92 @@
+"""Measures a CLIP on real faces, professions and captions, and prints the numbers as Markdown.
+
+    python benchmarks/real_faces.py --model FOLDER --data ../shared/data > numbers.md
+
+Reads FairFace val, IdenProf test and COCO val2017 photos below ``--data``. Progress goes to stderr. A second run finds the
+embeddings in ``--cache`` and reads no image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lit_effnet_minilm import TOWER, export
+
+from cfray.clip.model import load_clip
+from cfray.evaluate.benchmark import Benchmark, Measurement, Settings
+from cfray.evaluate.captions import Captions, CaptionsConfig
+from cfray.evaluate.fairface import FairFace, FairFaceConfig
+from cfray.evaluate.labelled import Labelled, LabelledConfig
+
+METRICS = {"maxskew": "MaxSkew", "minskew": "MinSkew", "ndkl": "NDKL"}
+
+
+def benchmarks(data: Path, settings: Settings, ks: list[int]) -> dict[str, Benchmark]:
+    faces = FairFaceConfig(
+        labels=str(data / "fairface" / "labels_val.csv"), images=str(data / "fairface"), padding="0.25", k=ks,
+        attributes=["gender", "race", "age3"],
+    )  # fmt: skip
+    professions = LabelledConfig(
+        name="idenprof", images=str(data / "idenprof"), labels=str(data / "idenprof" / "labels.csv"),
+        class_column="profession", class_names={"police": "police officer"}, where={"split": "test"},
+    )  # fmt: skip
+    photos = CaptionsConfig(
+        name="coco", captions=str(data / "coco_mini" / "captions_persons.jsonl"), images=str(data / "coco_mini"),
+        below="val2017/", captions_per_image=5,
+    )  # fmt: skip
+    return {
+        "FairFace": FairFace(faces, settings), "IdenProf": Labelled(professions, settings), "COCO": Captions(photos, settings)
+    }  # fmt: skip
+
+
+def fairness_table(found: Measurement) -> list[str]:
+    """One row per prompt set, attribute and metric; each cell is the value, its interval and its random floor."""
+    lines = ["| prompts | attribute | metric | uniform | floor | pool | floor |", "|---|---|---|---|---|---|---|"]
+    for gallery, attributes in found.fairness.items():
+        for attribute, summary in attributes.items():
+            for key, targets in summary.items():
+                family, at, k = key.partition("@")
+                if at:
+                    cells = [cell for target in ("uniform", "pool") for cell in _cells(targets[target])]
+                    prompts = gallery.removeprefix("fairface_")
+                    lines.append(f"| {prompts} | {attribute} | {METRICS[family]}@{k} | {' | '.join(cells)} |")
+    return lines
+
+
+def _cells(measure: dict[str, float]) -> tuple[str, str]:
+    return f"{measure['value']:.3f} ({measure['low']:.3f} to {measure['high']:.3f})", f"{measure['floor']:.3f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="what cfray loads as a CLIP, or the folder lit_effnet_minilm as it is")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--cache", default="runs/embeddings")
+    parser.add_argument("--k", type=int, nargs="+", default=[100, 500])
+    parser.add_argument("--bootstrap", type=int, default=1000)
+    arguments = parser.parse_args()
+    settings = Settings(cache=arguments.cache, bootstrap=arguments.bootstrap, floor_permutations=1000)
+    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(sys.stderr):
+        raw = (Path(arguments.model) / TOWER).is_dir()
+        clip = load_clip(str(export(Path(arguments.model), Path(scratch)) if raw else arguments.model))
+        found, seconds = {}, {}
+        for name, benchmark in benchmarks(arguments.data, settings, arguments.k).items():
+            started = time.perf_counter()
+            found[name] = benchmark.measure(clip)
+            seconds[name] = time.perf_counter() - started
+            print(f"[{name}] measured in {seconds[name]:.1f} s", flush=True)
+    print("\n".join(fairness_table(found["FairFace"])))
+    print("\n| benchmark | metric | value |\n|---|---|---|")
+    for name in ("IdenProf", "COCO"):
+        for metric, value in found[name].accuracy.items():
+            print(f"| {name} | {metric.replace(f'_{name.lower()}', '')} | {100 * value:.1f} % |")
+    print(f"\nSeconds: {', '.join(f'{name} {value:.1f}' for name, value in seconds.items())}.")
+
+
+if __name__ == "__main__":
+    main()

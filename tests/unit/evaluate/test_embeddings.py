@@ -1,0 +1,123 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cfray.evaluate.embeddings import Encoder, embed_in_one_pass, weights_hash
+from cfray.evaluate.images import Gallery, list_images
+
+
+@pytest.fixture
+def gallery(tmp_path, paint):
+    for i, colour in enumerate(("red", "green", "blue", "red", "blue")):
+        paint(tmp_path / "images" / f"{i}.png", colour)
+    (tmp_path / "images" / "2b.png").write_bytes(b"broken")
+    return lambda: Gallery("colours", tuple(list_images(str(tmp_path / "images")).values()))
+
+
+def test_embeddings_are_in_order_of_unit_norm_and_without_the_unreadable(clip, settings, gallery):
+    found = Encoder(clip, settings).images(gallery())
+    np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, rtol=1e-6)
+    assert found.vectors.argmax(axis=1).tolist() == [0, 1, 2, 0, 2]
+    assert found.readable.tolist() == [True, True, True, False, True, True]
+    assert list(found.unreadable) == ["2b.png"]
+    assert "identify" in found.unreadable["2b.png"]
+
+
+def test_a_warm_cache_reads_no_image(clip, settings, gallery, tmp_path, monkeypatch):
+    images = gallery()
+    first = Encoder(clip, settings).images(images)
+    monkeypatch.setattr("cfray.storage.read_bytes", _only_below(tmp_path / "cache"))
+    second = Encoder(clip, settings).images(images)
+    np.testing.assert_array_equal(first.vectors, second.vectors)
+    assert second.unreadable == first.unreadable
+
+
+def test_changed_weights_images_and_preprocessing_are_embedded_anew(clip, settings, gallery, paint, tmp_path):
+    Encoder(clip, settings).images(gallery())
+    seen = clip.model.images_seen
+    paint(tmp_path / "images" / "0.png", "blue", (30, 30))
+    assert Encoder(clip, settings).images(gallery()).vectors.argmax(axis=1)[0] == 2
+    assert clip.model.images_seen == seen + 5
+    with torch.no_grad():
+        clip.model.gain[0] = 0.5
+    Encoder(clip, settings).images(gallery())
+    assert clip.model.images_seen == seen + 10
+    clip.preprocess.transforms[0].size = (4, 4)
+    Encoder(clip, settings).images(gallery())
+    assert clip.model.images_seen == seen + 15
+
+
+def test_many_weights_share_one_decoding(clip, settings, gallery, monkeypatch):
+    states = [{"gain": torch.tensor([1.0, gain, 1.0])} for gain in (1.0, 2.0, 4.0)]
+    decoded = []
+    monkeypatch.setattr("cfray.evaluate.embeddings.decode", _counting(decoded))
+    embed_in_one_pass(clip, states, [gallery()], settings)
+    assert len(decoded) == 6
+    for state in states:
+        clip.model.load_state_dict(state)
+        together = Encoder(clip, settings).images(gallery())
+        alone = Encoder(clip, replace(settings, cache=f"{settings.cache}-alone")).images(gallery())
+        np.testing.assert_array_equal(together.vectors, alone.vectors)
+    assert len(decoded) == 6 + 3 * 6
+    embed_in_one_pass(clip, states, [gallery()], settings)
+    assert len(decoded) == 6 + 3 * 6
+
+
+def test_no_image_readable(clip, settings, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"broken")
+    found = Encoder(clip, settings).images(Gallery("g", tuple(list_images(str(tmp_path / "images")).values())))
+    assert len(found.vectors) == 0
+    assert not found.readable.any()
+
+
+def test_a_failing_disk_is_no_unreadable_image(clip, settings, gallery, monkeypatch):
+    images = gallery()
+    monkeypatch.setattr("cfray.storage.read_bytes", _failing)
+    with pytest.raises(OSError, match="disk"):
+        Encoder(clip, settings).images(images)
+
+
+def test_texts_and_prototypes_are_kept(clip, settings):
+    encoder = Encoder(clip, settings)
+    prompts = [["red", "a red one"], ["blue"]]
+    prototypes, texts = encoder.prototypes(prompts), encoder.texts(["red", "blue"])
+    assert prototypes.argmax(axis=1).tolist() == texts.argmax(axis=1).tolist() == [0, 2]
+    clip.model.encode_text = None
+    again = Encoder(clip, settings)
+    np.testing.assert_array_equal(again.texts(["red", "blue"]), texts)
+    np.testing.assert_array_equal(again.prototypes(prompts), prototypes)
+
+
+def test_the_hash_of_weights_knows_names_types_and_values():
+    state = {"a": torch.zeros(2), "b": torch.tensor(1)}
+    different = [{"a": torch.zeros(2)}, {**state, "b": torch.tensor(2)}, {**state, "a": torch.zeros(2, dtype=torch.float16)}]
+    hashes = {weights_hash(s) for s in [state, *different, {"a": torch.zeros(1, 2), "b": torch.tensor(1)}]}
+    assert len(hashes) == 5
+    assert weights_hash(dict(reversed(state.items()))) == weights_hash(state)
+
+
+def _only_below(folder):
+    from pathlib import Path
+
+    def read(place):
+        assert place.startswith(str(folder)), place
+        return Path(place).read_bytes()
+
+    return read
+
+
+def _counting(decoded):
+    from cfray.evaluate.images import decode
+
+    def count(content, box=None):
+        decoded.append(len(content))
+        return decode(content, box)
+
+    return count
+
+
+def _failing(place):
+    raise OSError("disk")
