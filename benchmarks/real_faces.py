@@ -1,6 +1,6 @@
 """Measures a CLIP on real faces, professions and captions, and prints the numbers as Markdown.
 
-    python benchmarks/real_faces.py --model FOLDER --data ../shared/data > numbers.md
+    python benchmarks/real_faces.py --model FOLDER --data DATA > numbers.md
 
 Reads FairFace val, IdenProf test and COCO val2017 photos below ``--data``. Progress goes to stderr. A second run finds the
 embeddings in ``--cache`` and reads no image.
@@ -65,7 +65,7 @@ def _cells(measure: dict[str, float]) -> tuple[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="what cfray loads as a CLIP, or the folder lit_effnet_minilm as it is")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", default="runs/embeddings")
     parser.add_argument("--k", type=int, nargs="+", default=[100, 500])
     parser.add_argument("--bootstrap", type=int, default=1000)

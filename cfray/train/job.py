@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 import ray.train
+import torch
 from ray.train.torch import TorchTrainer
 
 from cfray import storage
@@ -52,12 +53,12 @@ def train(config: TrainConfig) -> dict[str, Any]:
     )
     with record.timed("train"):
         result = trainer.fit()
-    curve = result.metrics_dataframe
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(result.checkpoint.to_directory(scratch))
+        curve = torch.load(folder / STATE_FILE, weights_only=True)["curve"]
         (folder / STATE_FILE).unlink()
         storage.upload_folder(folder, storage.join(config.output, CHECKPOINT))
-    record.finish(checkpoint=storage.join(config.output, CHECKPOINT), curve=[] if curve is None else curve.to_dict("records"))
+    record.finish(checkpoint=storage.join(config.output, CHECKPOINT), curve=curve)
     return record.data
 
 

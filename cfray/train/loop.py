@@ -60,11 +60,11 @@ def train_worker(arguments: dict[str, Any]) -> None:
     optimizer = torch.optim.AdamW(
         parameter_groups(clip.model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-6
     )
-    first = _resume(clip.model, optimizer)
+    first, curve = _resume(clip.model, optimizer)
     if first == 0:
         with torch.no_grad():
             model.eval()
-            ray.train.report({"step": 0, **_as_numbers(batches.losses(model, 0))})
+            curve.append({"step": 0, **_as_numbers(batches.losses(model, 0))})
     model.train()
     seen: list[dict[str, float]] = []
     for step in range(first, config.steps):
@@ -82,7 +82,8 @@ def train_worker(arguments: dict[str, Any]) -> None:
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
             means = {key: sum(row[key] for row in seen) / len(seen) for key in seen[0]}
             seen.clear()
-            _report({"step": step + 1, **means}, clip, config, optimizer, rank)
+            curve.append({"step": step + 1, **means})
+            _report(curve, clip, config, optimizer, rank)
 
 
 class Batches:
@@ -175,26 +176,30 @@ def _as_numbers(terms: dict[str, torch.Tensor]) -> dict[str, float]:
 
 
 def _report(
-    metrics: dict[str, float], clip: ClipModel, config: TrainConfig, optimizer: torch.optim.Optimizer, rank: int
+    curve: list[dict[str, float]], clip: ClipModel, config: TrainConfig, optimizer: torch.optim.Optimizer, rank: int
 ) -> None:
-    """Report to Ray Train; the first worker adds a checkpoint from which any number of workers can go on."""
+    """Report to Ray Train; the first worker adds a checkpoint from which any number of workers can go on.
+
+    The whole curve travels with the checkpoint: Ray Train keeps the metrics of the newest checkpoints only.
+    """
+    metrics = curve[-1]
     if rank != 0:
         ray.train.report(metrics)
         return
     print(f"[train] {json.dumps({key: round(value, 4) for key, value in metrics.items()})}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         save_clip(clip, config.model, clip.model.state_dict(), scratch)
-        torch.save({"optimizer": optimizer.state_dict(), "step": metrics["step"]}, Path(scratch) / STATE_FILE)
+        torch.save({"optimizer": optimizer.state_dict(), "curve": curve}, Path(scratch) / STATE_FILE)
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(scratch))
 
 
-def _resume(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load the newest checkpoint of this run, if there is one, and return the step to go on at."""
+def _resume(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, list[dict[str, float]]]:
+    """Load the newest checkpoint of this run, if there is one; returns the step to go on at and the curve so far."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        return 0
+        return 0, []
     with checkpoint.as_directory() as folder:
         model.load_state_dict(load_clip(folder).model.state_dict())
         state = torch.load(Path(folder) / STATE_FILE, weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
-    return state["step"]
+    return state["curve"][-1]["step"], state["curve"]

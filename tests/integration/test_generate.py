@@ -88,7 +88,7 @@ def test_another_configuration_in_the_same_place_is_refused(dataset):
         ({"masks": {"model": "./no/such/folder"}}, "model folder './no/such/folder' not found"),
         ({"masks": {"model": "world:segformer"}}, "'world:segformer' is not in the embedded world"),
         ({"checks": {"gender_reader": "/no/reader"}}, "model folder '/no/reader' not found"),
-        ({"base": {"model": "world:text-to-image", "actors": 40}}, "the stage pools need 42"),
+        ({"base": {"model": "world:text-to-image", "actors": 40}}, "the stage pools need 41.2 CPUs"),
         ({"base": {"model": "world:text-to-image", "num_gpus": 1}}, "need 1 GPUs"),
     ],
 )
