@@ -222,7 +222,8 @@ def _set(data: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def _explain(kind: type[Config], error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A misspelt key comes before the missing one that it was to be.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown configuration key {place!r}; known here: {', '.join(_model_at(kind, first['loc'][:-1]).model_fields)}"

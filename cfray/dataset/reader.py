@@ -44,12 +44,12 @@ class TrainingSets:
             if len(kept) + 1 < images_per_set:
                 self.left_out += 1
                 continue
+            _require_readable(row)
             self.images.append([row["base"], *(variant["image"] for variant in kept)])
             self.captions.append(row["caption"])
             self.concepts.append(row["concept"])
             self._centres.append(_centre(decode_mask(row["mask"])))
             self.prompts += [variant["prompt"] for variant in kept]
-            _require_readable(row)
         if not self.images:
             raise UserError(f"train.images_per_set={images_per_set}: no set of {dataset!r} has that many images; lower it")
 
@@ -92,7 +92,7 @@ def _centre(mask: np.ndarray) -> tuple[float, float]:
 
 
 def _require_readable(row: dict) -> None:
-    for image in [row["base"], *(variant["image"] for variant in row["variants"])]:
+    for image in [row["base"], row["mask"], *(variant["image"] for variant in row["variants"])]:
         try:
             decode_picture(image)
         except (OSError, TypeError) as error:

@@ -36,7 +36,7 @@ def images(dataset) -> dict[str, list[bytes]]:
     [
         ("generate", ["outptu=x"], "unknown configuration key 'outptu'; known here: output, concepts"),
         ("train", ["--config", "nowhere.yaml"], "configuration file 'nowhere.yaml' not found"),
-        ("evaluate", ["output=x", "base=world:clip", "tuned=y"], "configuration key 'k' is missing"),
+        ("evaluate", ["output=x", "base=world:clip", "tuned=y"], "configuration key 'benchmarks' is missing"),
     ],
 )
 def test_a_bad_configuration_is_one_line_and_exit_code_2(job, arguments, message):

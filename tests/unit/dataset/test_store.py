@@ -20,6 +20,7 @@ def row(set_id, status="kept", variants=("kept", "kept", "rejected:gender"), see
         "concept": "doctor",
         "caption": f"a doctor {set_id}",
         "base": picture(),
+        "mask": encode_png(rng.random((8, 8)) < 0.5),
         "status": status,
         "variants": [
             {"image": picture(), "prompt": f"p{i}", "status": s, "attributes": {"gender": "feminine"}}
