@@ -11,8 +11,8 @@ from cfray.runs import run_job
 
 
 def main(config: DemoConfig) -> str:
-    ray.init()
-    return run_demo(config)
+    with ray.init():  # left before the result is printed, so that no worker's late line follows it
+        return run_demo(config)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from cfray.runs import run_job
 
 
 def main(config: EvaluateConfig) -> str:
-    ray.init()
-    result = evaluate(config)["result"]
+    with ray.init():  # left before the result is printed, so that no worker's late line follows it
+        result = evaluate(config)["result"]
     for point in result["alphas"]:
         accuracy = ", ".join(f"{key} {value:.3f}" for key, value in point["accuracy"].items())
         skew = ", ".join(

@@ -11,8 +11,8 @@ from cfray.runs import run_job
 
 
 def main(config: GenerateConfig) -> str:
-    ray.init()
-    counts = generate(config)["result"]["sets"]
+    with ray.init():  # left before the result is printed, so that no worker's late line follows it
+        counts = generate(config)["result"]["sets"]
     print(f"sets: {counts['planned']} planned, {counts['kept']} kept, rejected {counts['rejected']}, failed {counts['failed']}")
     return config.output
 

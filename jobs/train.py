@@ -11,8 +11,8 @@ from cfray.train.job import train
 
 
 def main(config: TrainConfig) -> str:
-    ray.init()
-    return train(config)["result"]["checkpoint"]
+    with ray.init():  # left before the result is printed, so that no worker's late line follows it
+        return train(config)["result"]["checkpoint"]
 
 
 if __name__ == "__main__":
