@@ -13,9 +13,12 @@ import yaml
 
 from benchmarks.tables import markdown, row
 from cfray import storage
-from cfray.config import EvaluateConfig, GenerateConfig, TrainConfig, build_config
+from cfray.config import build_config
+from cfray.evaluate.config import EvaluateConfig
 from cfray.evaluate.suite import evaluate
+from cfray.generate.config import GenerateConfig
 from cfray.generate.pipeline import generate
+from cfray.train.config import TrainConfig
 from cfray.train.job import train
 
 CONFIG, OUTPUT = "jobs/configs/demo.yaml", "runs/ablation"

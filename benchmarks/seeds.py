@@ -13,8 +13,8 @@ import yaml
 
 from benchmarks.tables import markdown, row
 from cfray import storage
-from cfray.config import DemoConfig, build_config
-from cfray.demo import run_demo
+from cfray.config import build_config
+from cfray.demo import DemoConfig, run_demo
 
 CONFIG = "jobs/configs/demo.yaml"
 

@@ -6,17 +6,28 @@ import json
 from typing import Any
 
 from cfray import storage
-from cfray.config import DemoConfig, GenerateConfig, TrainConfig, build_config
+from cfray.config import Config, build_config
 from cfray.dataset.store import read_sets
 from cfray.evaluate.config import EvaluateConfig
 from cfray.evaluate.suite import evaluate
+from cfray.generate.config import GenerateConfig
 from cfray.generate.pipeline import generate
 from cfray.report import GallerySet, GalleryVariant, render_report
+from cfray.train.config import TrainConfig
 from cfray.train.job import train
 
 GALLERY_SETS = 12
 # Roles in result.json and the stages of the generating configuration that fill them.
 _ROLES = {"base": "base", "mask": "masks", "inpaint": "inpaint"}
+
+
+class DemoConfig(Config):
+    """``jobs/demo.py``: the three jobs in a row over the embedded world. Their places follow from ``output``."""
+
+    output: str
+    generate: dict[str, Any]
+    train: dict[str, Any]
+    evaluate: dict[str, Any]
 
 
 def run_demo(config: DemoConfig) -> str:

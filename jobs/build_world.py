@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from cfray.config import BuildWorldConfig
 from cfray.evaluate.config import EvaluateConfig
 from cfray.evaluate.suite import Evaluator
 from cfray.evaluate.world import WorldConfig
 from cfray.generate.quality import generation_config, measure_on_renders, measure_painting
 from cfray.runs import run_job
 from cfray.world.build.cards import write_cards
+from cfray.world.build.config import BuildWorldConfig
 from cfray.world.build.world import WorldBuilder
 
 

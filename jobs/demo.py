@@ -5,8 +5,7 @@ Needs two CPUs and 8 GB; takes about ten minutes. A second run verifies the firs
 
 import ray
 
-from cfray.config import DemoConfig
-from cfray.demo import run_demo
+from cfray.demo import DemoConfig, run_demo
 from cfray.runs import run_job
 
 

@@ -5,7 +5,7 @@ Needs the CPUs and GPUs of its stage pools at once (stage.actors x stage.num_cpu
 
 import ray
 
-from cfray.config import GenerateConfig
+from cfray.generate.config import GenerateConfig
 from cfray.generate.pipeline import generate
 from cfray.runs import run_job
 

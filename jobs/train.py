@@ -5,8 +5,8 @@ Needs workers x cpus_per_worker CPUs (and workers x gpus_per_worker GPUs) at onc
 
 import ray
 
-from cfray.config import TrainConfig
 from cfray.runs import run_job
+from cfray.train.config import TrainConfig
 from cfray.train.job import train
 
 

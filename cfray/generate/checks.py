@@ -8,9 +8,9 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from cfray.concepts.appearance import Appearances, load_appearances
-from cfray.config import ChecksConfig
 from cfray.dataset.schema import KEPT, decode_picture
 from cfray.errors import UserError
+from cfray.generate.config import ChecksConfig
 from cfray.generate.stage import Row, RowRejectedError, Stage, record_model
 from cfray.world.models import model_path
 

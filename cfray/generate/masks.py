@@ -8,9 +8,9 @@ from scipy import ndimage
 from torch.nn import functional as F
 from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
 
-from cfray.config import MaskConfig
 from cfray.dataset.schema import decode_picture, encode_png
 from cfray.errors import UserError
+from cfray.generate.config import MaskConfig
 from cfray.generate.stage import Row, RowRejectedError, Stage, record_model, use_device
 from cfray.world.models import model_path
 

@@ -7,9 +7,9 @@ import torch
 from diffusers import AutoPipelineForInpainting, AutoPipelineForText2Image, DiffusionPipeline
 from PIL import Image
 
-from cfray.config import InpainterConfig, PainterConfig
 from cfray.dataset.schema import decode_mask, decode_picture, encode_png
 from cfray.errors import UserError
+from cfray.generate.config import InpainterConfig, PainterConfig
 from cfray.generate.stage import Row, Stage, record_model, use_device
 from cfray.world.models import model_path
 

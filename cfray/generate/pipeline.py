@@ -10,10 +10,10 @@ import pyarrow as pa
 import ray
 
 from cfray import storage
-from cfray.config import GenerateConfig
 from cfray.dataset.store import PLAN, count_sets, finished_ids, missing_rows, write_part, write_table
 from cfray.errors import UserError
 from cfray.generate.checks import VariantChecker
+from cfray.generate.config import GenerateConfig
 from cfray.generate.masks import PersonMasker
 from cfray.generate.painters import BasePainter, Inpainter
 from cfray.generate.plan import make_plan

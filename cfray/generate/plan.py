@@ -10,10 +10,11 @@ import pyarrow as pa
 from cfray.concepts.appearance import Appearances, load_appearances
 from cfray.concepts.concepts import Concept, load_concepts
 from cfray.concepts.grammar import with_appearance
-from cfray.config import ConceptsConfig, GenerateConfig, hash_of
+from cfray.config import hash_of
 from cfray.dataset.schema import derived_seed, new_set_id, set_schema
 from cfray.errors import UserError
 from cfray.generate.captions import captions_for
+from cfray.generate.config import ConceptsConfig, GenerateConfig
 
 
 def recipe_hash(config: GenerateConfig) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cfray.config import GenerateConfig, build_config
+from cfray.config import build_config
 from cfray.dataset.schema import KEPT, decode_picture
 from cfray.generate.checks import AttributeReader, VariantChecker
+from cfray.generate.config import GenerateConfig
 from cfray.generate.masks import PersonMasker
 from cfray.generate.painters import BasePainter, Inpainter
 from cfray.generate.plan import make_plan

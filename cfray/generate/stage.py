@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 import transformers
 
-from cfray.config import StageConfig
+from cfray.generate.config import StageConfig
 
 Row = dict[str, Any]
 

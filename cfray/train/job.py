@@ -13,10 +13,11 @@ from ray.train.torch import TorchTrainer
 
 from cfray import storage
 from cfray.clip.model import load_clip
-from cfray.config import TrainConfig, config_hash
+from cfray.config import config_hash
 from cfray.dataset.store import read_sets
 from cfray.errors import UserError
 from cfray.runs import Record, finished_record
+from cfray.train.config import TrainConfig
 from cfray.train.loop import STATE_FILE, train_worker
 
 CHECKPOINT = "checkpoint"

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from cfray.clip.embed import embed_images, embed_texts
 from cfray.clip.model import ClipModel, load_clip, save_clip
 from cfray.concepts.concepts import Concept
-from cfray.config import TrainConfig
 from cfray.dataset.reader import TrainingSets
+from cfray.train.config import TrainConfig
 from cfray.train.losses import anchor_loss, clip_loss, counterfactual_loss, gather_with_gradient
 from cfray.train.sampler import SetSampler
 

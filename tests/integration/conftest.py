@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from cfray.config import GenerateConfig, build_config
+from cfray.config import build_config
+from cfray.generate.config import GenerateConfig
 
 REPOSITORY = Path(__file__).parents[2]
 

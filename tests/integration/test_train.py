@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from cfray.clip.model import load_clip
-from cfray.config import TrainConfig, build_config
+from cfray.config import build_config
 from cfray.errors import UserError
+from cfray.train.config import TrainConfig
 from cfray.train.job import train
 
 

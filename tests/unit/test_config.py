@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cfray.config import DemoConfig, TrainConfig, build_config, config_hash, load_config
+from cfray.config import build_config, config_hash, load_config
+from cfray.demo import DemoConfig
 from cfray.errors import UserError
 from cfray.evaluate.config import EvaluateConfig
+from cfray.train.config import TrainConfig
 
 TRAIN = {"output": "o", "data": "d", "model": "world:clip"}
 

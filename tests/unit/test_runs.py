@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
-from cfray.config import TrainConfig, build_config
+from cfray.config import build_config
 from cfray.errors import UserError
 from cfray.runs import Record, finished_record, run_job
+from cfray.train.config import TrainConfig
 
 TRAIN = {"output": "o", "data": "d", "model": "world:clip"}
 CONFIG = build_config(TrainConfig, TRAIN)

@@ -12,10 +12,10 @@ from diffusers import StableDiffusionPipeline
 from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
-from cfray.config import BuildWorldConfig
 from cfray.world import corpora
 from cfray.world.build.autoencoder import encode_pictures, train_autoencoder
 from cfray.world.build.clip import pretrain_clip, write_clip_folder
+from cfray.world.build.config import BuildWorldConfig
 from cfray.world.build.loop import to_float
 from cfray.world.build.parser import new_parser_processor, train_parser
 from cfray.world.build.readers import new_reader_processor, train_reader

@@ -5,8 +5,9 @@ import pytest
 import yaml
 
 from cfray.concepts.appearance import load_appearances
-from cfray.config import GenerateConfig, build_config
+from cfray.config import build_config
 from cfray.errors import UserError
+from cfray.generate.config import GenerateConfig
 from cfray.generate.plan import balanced_attributes, make_plan, recipe_hash
 
 
