@@ -14,10 +14,26 @@ KEPT = "kept"
 
 # The Hugging Face ``Image`` layout, so that ``datasets`` and Ray decode it as it is.
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-VARIANT_CHECKS = pa.struct([("skin_tone_read", pa.int32()), ("gender_read", pa.string())])
-SET_CHECKS = pa.struct([("mask_area", pa.float64())])
+# What a CLIP read on one axis: the likeliest value, and the probability of the requested one.
+AXIS_READ = pa.struct([("axis", pa.string()), ("value", pa.string()), ("requested_probability", pa.float64())])
+# Null is what was not measured. context_drift is in levels of 255 outside the mask, ita in degrees, sharpness a share of
+# the base's, hash_distance in bits of 64 to the nearest sibling.
+VARIANT_CHECKS = pa.struct(
+    [
+        ("skin_tone_read", pa.int32()), ("gender_read", pa.string()), ("person_iou", pa.float64()),
+        ("context_drift", pa.int32()), ("ita", pa.float64()), ("skin_tone_pixels", pa.int32()), ("sharpness", pa.float64()),
+        ("hash_distance", pa.int32()), ("concept_similarity", pa.float64()), ("clip_read", pa.list_(AXIS_READ)),
+        ("unsafe", pa.bool_()),
+    ]
+)  # fmt: skip
+SET_CHECKS = pa.struct(
+    [
+        ("mask_area", pa.float64()), ("people", pa.int32()), ("cropped", pa.bool_()), ("sharpness", pa.float64()),
+        ("concept_similarity", pa.float64()), ("unsafe", pa.bool_()), ("imbalance", pa.float64()),
+    ]
+)  # fmt: skip
 MODEL = pa.struct([("id", pa.string()), ("revision", pa.string())])
-ROLES = ("base", "mask", "inpaint", "skin_tone_reader", "gender_reader")
+ROLES = ("base", "mask", "inpaint", "skin_tone_reader", "gender_reader", "clip", "safety_checker", "captions")
 
 
 def set_schema(axes: list[str]) -> pa.Schema:
