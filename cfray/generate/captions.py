@@ -10,19 +10,21 @@ from cfray.concepts.concepts import Concept
 from cfray.concepts.grammar import neutral_captions
 from cfray.concepts.neutrality import appearance_terms
 from cfray.errors import UserError
+from cfray.generate.config import GenerateConfig
 
 
-def captions_for(concepts: list[Concept], file: str | None) -> dict[str, list[str]]:
+def captions_for(concepts: list[Concept], config: GenerateConfig) -> dict[str, list[str]]:
     """Captions by concept name, all of them neutral.
 
     Args:
         concepts: the concepts to caption.
-        file: a YAML mapping of concept name to captions, or None for the grammar.
+        config: says where captions come from.
 
     Raises:
         UserError: if the file is missing, a concept has no caption in it, or a caption names an appearance or does not
             name its concept.
     """
+    file = config.captions
     written = _read(file) if file is not None else {concept.name: neutral_captions(concept) for concept in concepts}
     for concept in concepts:
         captions = written.get(concept.name) or []

@@ -131,7 +131,7 @@ class ChecksConfig(Config):
     skin_pixels_tolerance: int | None = added(None, ge=0, description="Monk steps, by colour inside the parser's skin labels")
     clip: ClipCheckConfig | None = added(None)
     safety_checker: str | None = added(None, description="a StableDiffusionSafetyChecker; what it flags is rejected:unsafe")
-    min_sharpness: float | None = added(None, ge=0, description="of a variant's person, as a share of the base's; see sharpness()")
+    min_sharpness: float | None = added(None, ge=0, description="of a variant's person, as a share of the base's")
     min_hash_distance: int | None = added(None, ge=0, le=64, description="bits in which variants of a set must differ")
     min_variants: int = Field(2, ge=2, description="a set with fewer kept variants is rejected")
     max_imbalance: float | None = added(

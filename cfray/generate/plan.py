@@ -9,12 +9,14 @@ import pyarrow as pa
 
 from cfray.concepts.appearance import Appearances, load_appearances
 from cfray.concepts.concepts import Concept, load_concepts
+from cfray.concepts.decorators import decorate, load_decorators
 from cfray.concepts.grammar import with_appearance
 from cfray.config import hash_of
 from cfray.dataset.schema import derived_seed, new_set_id, set_schema
 from cfray.errors import UserError
 from cfray.generate.captions import captions_for
 from cfray.generate.config import ConceptsConfig, GenerateConfig
+from cfray.generate.people import require_sampling, sample_people
 
 
 def recipe_hash(config: GenerateConfig) -> str:
@@ -66,17 +68,19 @@ def make_plan(config: GenerateConfig) -> pa.Table:
     """
     try:
         appearances = load_appearances(config.appearances.file)
-    except FileNotFoundError as error:
+        decorators = load_decorators(config.decorators.file) if config.decorators else {}
+    except (FileNotFoundError, ValueError) as error:
         raise UserError(str(error)) from None
-    axes = config.appearances.vary
-    unknown = [axis for axis in axes if axis not in appearances.axes]
+    unknown = [kind for kind in (config.decorators.use if config.decorators else []) if kind not in decorators]
     if unknown:
-        raise UserError(f"appearances.vary has {unknown[0]!r}, not in {appearances.name!r}: {', '.join(appearances.axes)}")
+        raise UserError(f"decorators.use has {unknown[0]!r}, not in {config.decorators.file!r}: {', '.join(decorators)}")
+    require_sampling(appearances, config.appearances)
+    axes = config.appearances.vary
     concepts = chosen_concepts(config.concepts)
-    captions = captions_for(concepts, config.captions)
+    captions = captions_for(concepts, config)
     recipe = recipe_hash(config)
     rows = [
-        _row(concept, captions[concept.name], index, config, appearances, recipe)
+        _row(concept, captions[concept.name], index, config, appearances, decorators, recipe)
         for concept in concepts
         for index in range(config.sets_per_concept)
     ]
@@ -84,38 +88,34 @@ def make_plan(config: GenerateConfig) -> pa.Table:
 
 
 def _row(
-    concept: Concept, captions: list[str], index: int, config: GenerateConfig, appearances: Appearances, recipe: str
+    concept: Concept,
+    captions: list[str],
+    index: int,
+    config: GenerateConfig,
+    appearances: Appearances,
+    decorators: dict[str, list[str]],
+    recipe: str,
 ) -> dict[str, Any]:
     seed = derived_seed(config.seed, concept.name, index)
     # Every caption is used once before one is used twice, in an order of the concept's own.
     order = np.random.default_rng(derived_seed(config.seed, concept.name)).permutation(len(captions))
     caption = captions[order[index % len(captions)]]
     set_id = new_set_id(concept.name, caption, seed, recipe)
-    people = balanced_attributes(appearances, config.appearances.vary, config.appearances.variants, np.random.default_rng(seed))
+    people = sample_people(appearances, config.appearances, index, np.random.default_rng(seed))
+
+    def prompt(words: str) -> str:
+        use = config.decorators.use if config.decorators else []
+        return decorate(words, decorators, use, np.random.default_rng(derived_seed(seed, "decorators")))
+
     variants = [
         {
-            "image": None, "attributes": person, "prompt": with_appearance(caption, concept, appearances.phrase(person)),
+            "image": None, "attributes": person,
+            "prompt": prompt(with_appearance(caption, concept, appearances.phrase(person))),
             "seed": derived_seed(seed, set_id, variant), "checks": None, "status": "",
         }
         for variant, person in enumerate(people)
     ]  # fmt: skip
     return {
-        "set_id": set_id, "recipe": recipe, "seed": seed, "concept": concept.name, "caption": caption, "prompt": caption,
-        "variants": variants, "status": "", "attempts": 0,
+        "set_id": set_id, "recipe": recipe, "seed": seed, "concept": concept.name, "caption": caption,
+        "prompt": prompt(caption), "variants": variants, "status": "", "attempts": 0,
     }  # fmt: skip
-
-
-def balanced_attributes(
-    appearances: Appearances, axes: list[str], count: int, rng: np.random.Generator
-) -> list[dict[str, str]]:
-    """Attributes of ``count`` people, each axis balanced within the set.
-
-    Each axis is sampled systematically (values spread evenly over the axis from a random start), then shuffled on its
-    own, so that no value of an axis is asked for more than once more than another and axes do not go together.
-    """
-    columns = {}
-    for axis in axes:
-        values = list(appearances.axes[axis].values)
-        drawn = np.floor((np.arange(count) + rng.random()) * len(values) / count).astype(int) % len(values)
-        columns[axis] = [values[i] for i in rng.permutation(drawn)]
-    return [{axis: columns[axis][i] for axis in axes} for i in range(count)]

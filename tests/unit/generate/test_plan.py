@@ -8,7 +8,8 @@ from cfray.concepts.appearance import load_appearances
 from cfray.config import build_config
 from cfray.errors import UserError
 from cfray.generate.config import GenerateConfig
-from cfray.generate.plan import balanced_attributes, make_plan, recipe_hash
+from cfray.generate.people import balanced_attributes
+from cfray.generate.plan import make_plan, recipe_hash
 
 
 def config(**changes) -> GenerateConfig:
