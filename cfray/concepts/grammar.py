@@ -7,6 +7,7 @@ from itertools import product
 from cfray.concepts.concepts import Concept
 
 _OPENINGS = ("a photo of", "a picture of", "an image of")
+_PORTRAIT_OPENINGS = ("a portrait of", "a portrait photo of", "a picture of the face of")
 _PLACES = ("in {place}", "at work in {place}")
 _TOOLS = ("holding {tool}", "with {tool}")
 
@@ -35,6 +36,11 @@ def neutral_captions(concept: Concept) -> list[str]:
             if caption not in captions:
                 captions.append(caption)
     return captions
+
+
+def portrait_captions(concept: Concept) -> list[str]:
+    """Captions of a portrait of someone of a concept's, without its context: people as galleries of faces show them."""
+    return [f"{opening} {concept.with_article} before a plain background" for opening in _PORTRAIT_OPENINGS]
 
 
 def with_appearance(caption: str, concept: Concept, person: str) -> str:

@@ -84,6 +84,7 @@ class InpainterConfig(PainterConfig):
     """The counterfactual stage; ``strength`` 1 repaints the region from pure noise."""
 
     strength: float = Field(1.0, gt=0, le=1)
+    feather_px: int = added(0, ge=0, description="blend over so many pixels inside the mask's edge; outside nothing changes")
     crop: CropConfig | None = added(None)
 
 
@@ -96,7 +97,6 @@ class MaskConfig(StageConfig):
 
     region: Literal["body", "person"] = "body"
     dilate_px: int = Field(3, ge=0)
-    feather_px: int = added(0, ge=0, description="blend over so many pixels inside the mask's edge; outside nothing changes")
     min_area: float = Field(0.02, ge=0, le=1, description="share of the picture; smaller is rejected")
     max_area: float = Field(0.6, ge=0, le=1, description="share of the picture; larger is rejected")
     several: Literal["all", "largest", "reject"] = added("all", description="which people are masked where there are several")
@@ -226,6 +226,7 @@ class GenerateConfig(Config):
     sets_per_concept: int = Field(10, ge=1)
     captions: str | None = Field(None, description="YAML file {concept: [captions]}; None: the grammar over context facets")
     write_captions: WriterConfig | None = added(None, discriminator="kind", description="captions by a language model")
+    portrait_share: float = added(0.0, ge=0, le=1, description="of a concept's sets, portraits before a plain background")
     decorators: DecoratorsConfig | None = added(None)
     base: PainterConfig
     masks: MaskConfig

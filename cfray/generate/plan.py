@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 from cfray.concepts.appearance import Appearances, load_appearances
 from cfray.concepts.concepts import Concept, load_concepts
 from cfray.concepts.decorators import decorate, load_decorators
-from cfray.concepts.grammar import with_appearance
+from cfray.concepts.grammar import portrait_captions, with_appearance
 from cfray.config import hash_of
 from cfray.dataset.schema import derived_seed, new_set_id, set_schema
 from cfray.errors import UserError
@@ -25,7 +26,7 @@ def recipe_hash(config: GenerateConfig) -> str:
     Pools, batch sizes and the number of sets are left out: changing them re-uses the sets that are there.
     """
     data = config.model_dump(
-        mode="json", exclude={"output", "sets_per_concept", "rows_per_file", "concepts", "captions", "seed"}
+        mode="json", exclude={"output", "sets_per_concept", "rows_per_file", "concepts", "captions", "portrait_share", "seed"}
     )
     for stage in ("base", "masks", "inpaint", "checks"):
         for key in ("actors", "num_cpus", "num_gpus", "batch_size"):
@@ -97,6 +98,8 @@ def _row(
     recipe: str,
 ) -> dict[str, Any]:
     seed = derived_seed(config.seed, concept.name, index)
+    if _is_portrait(index, config.portrait_share):
+        captions = portrait_captions(concept)
     # Every caption is used once before one is used twice, in an order of the concept's own.
     order = np.random.default_rng(derived_seed(config.seed, concept.name)).permutation(len(captions))
     caption = captions[order[index % len(captions)]]
@@ -119,3 +122,8 @@ def _row(
         "set_id": set_id, "recipe": recipe, "seed": seed, "concept": concept.name, "caption": caption,
         "prompt": prompt(caption), "variants": variants, "status": "", "attempts": 0,
     }  # fmt: skip
+
+
+def _is_portrait(index: int, share: float) -> bool:
+    """Whether set ``index`` of a concept is a portrait; they are spread evenly and are ``share`` of any number of sets."""
+    return math.floor((index + 1) * share) > math.floor(index * share)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cfray.concepts.appearance import TONE_GROUPS, load_appearances, tone_group
 from cfray.concepts.concepts import Concept, load_concepts
-from cfray.concepts.grammar import neutral_captions, with_appearance
+from cfray.concepts.grammar import neutral_captions, portrait_captions, with_appearance
 from cfray.world.people import GENDERS, Person, attributes_of, sample_person
 from cfray.world.scenes import Context, Profession, professions, render_portrait, render_scene
 from cfray.world.things import THINGS, render_thing
@@ -77,14 +77,25 @@ def biased_pairs(n: int, seed: int) -> Corpus:
 
 
 def portraits(n: int, seed: int) -> Corpus:
-    """Portraits without context, balanced over gender x tone group: what FairFace is to a real CLIP."""
+    """Portraits without context, balanced over gender x tone group: what FairFace is to a real CLIP.
+
+    The captions call each person by a profession that nothing in the picture tells, and are as many as those that name
+    the person as well.
+    """
     rng = np.random.default_rng(seed)
     cells = list(product(GENDERS, TONE_GROUPS))
     people = [sample_person(rng, gender=cells[i % len(cells)][0], group=cells[i % len(cells)][1]) for i in range(n)]
     renders = [render_portrait(person, rng) for person in people]
+    concepts = list(world_concepts().values())
+    captions, appearance = [], []
+    for person in people:
+        concept = concepts[rng.integers(len(concepts))]
+        captions.append(portrait_captions(concept))
+        appearance.append([with_appearance(caption, concept, _person_words(person, rng)) for caption in captions[-1]])
     return Corpus(
-        np.stack([r.picture for r in renders]), labels=_person_labels(people), label_maps=np.stack([r.labels for r in renders])
-    )
+        np.stack([r.picture for r in renders]), captions, appearance,
+        _person_labels(people), np.stack([r.labels for r in renders]),
+    )  # fmt: skip
 
 
 def people_in_scenes(n: int, seed: int, *, captions_each: int = 1) -> Corpus:

@@ -16,6 +16,7 @@ class BuildWorldConfig(Config):
     biased_pairs: int = Field(16000, ge=256)
     autoencoder_steps: int = Field(ge=1)
     text_to_image_steps: int = Field(ge=1)
+    portrait_steps: int = Field(ge=1, description="of text-to-image on scenes and portraits, after those on scenes")
     parser_steps: int = Field(ge=1)
     reader_steps: int = Field(ge=1)
     clip_steps: int = Field(ge=1)

@@ -65,6 +65,8 @@ def new_scheduler() -> DDIMScheduler:
 
 
 def train_painter(
+    name: str,
+    model: Painter,
     latents: torch.Tensor,
     bodies: torch.Tensor,
     captions: list[list[str]],
@@ -72,15 +74,15 @@ def train_painter(
     work: Path,
     *,
     steps: int,
+    lr: float = 1.2e-3,
     batch: int = 48,
 ) -> Painter:
-    """Train on scaled latents (n, 4, 16, 16) with several captions each; one caption in ten is dropped for guidance.
+    """Train ``model`` on scaled latents (n, 4, 16, 16) with several captions each; one caption in ten is dropped for guidance.
 
     The loss on v is weighted over time by min(SNR, 5) / (SNR + 1) (arXiv 2303.09556), and over the picture by
-    ``bodies``, bool (n, 16, 16): the body is a tenth of the picture, and what captions of counterfactuals vary.
+    ``bodies``, bool (n, 16, 16): the body is a tenth of the picture, and what captions of counterfactuals vary. The state
+    and the curve go to ``work`` under ``name``.
     """
-    torch.manual_seed(12)
-    model = Painter(tokenizer)
     scheduler = new_scheduler()
     choices = len(captions[0])
     flat = [caption for row in captions for caption in row] + [""]
@@ -104,7 +106,7 @@ def train_painter(
         over_picture = 1 + (BODY_WEIGHT - 1) * bodies[chosen].float()
         return (over_time[times].view(-1, 1, 1) * over_picture * error).sum() / over_picture.sum()
 
-    return fit("text-to-image", model, step_loss, work=work, steps=steps, lr=1.2e-3, warmup=100, ema_decay=0.998)
+    return fit(name, model, step_loss, work=work, steps=steps, lr=lr, warmup=100, ema_decay=0.998)
 
 
 def new_pipeline(painter: Painter, autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:

@@ -121,3 +121,12 @@ def test_captions_from_a_file(tmp_path):
     file = tmp_path / "captions.yaml"
     file.write_text(yaml.safe_dump({"doctor": ["a doctor in a ward"], "chef": ["a chef at a stove"]}))
     assert set(make_plan(config(captions=str(file)))["caption"].to_pylist()) == {"a doctor in a ward", "a chef at a stove"}
+
+
+def test_portraits_are_a_share_of_each_concepts_sets_and_leave_the_other_sets_as_they_are():
+    scenes = make_plan(config(sets_per_concept=4)).to_pylist()
+    mixed = make_plan(config(sets_per_concept=4, portrait_share=0.5)).to_pylist()
+    portraits = [row for row in mixed if "before a plain background" in row["caption"]]
+    assert len(portraits) == len(mixed) / 2
+    assert {row["concept"] for row in portraits} == {row["concept"] for row in scenes}
+    assert [row for row in mixed if row not in portraits] == [row for i, row in enumerate(scenes) if i % 2 == 0]
