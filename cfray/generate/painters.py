@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from diffusers import AutoPipelineForInpainting, AutoPipelineForText2Image, DiffusionPipeline
+from diffusers import AutoPipelineForInpainting, AutoPipelineForText2Image
 from PIL import Image
+from scipy import ndimage
 
 from cfray.dataset.schema import decode_mask, decode_picture, encode_png
-from cfray.errors import UserError
 from cfray.generate.config import InpainterConfig, PainterConfig
-from cfray.generate.stage import Row, Stage, record_model, use_device
-from cfray.world.models import model_path
+from cfray.generate.diffusion import load_pipeline
+from cfray.generate.inpainting import VariantPainter, flags_of, new_generator
+from cfray.generate.memory import Calls
+from cfray.generate.regions import crop_box
+from cfray.generate.stage import Row, RowRejectedError, Stage, record_model, revision_of
 
 
 class BasePainter(Stage):
-    """Paints the base image of each row from its ``prompt``."""
+    """Paints the base image of each row from its ``prompt``.
+
+    With ``images_per_call`` above 1, rows are painted together and a short call is filled up, so that the model always
+    sees the same shape and no picture depends on which rows came along.
+    """
 
     name = "base"
 
@@ -23,14 +29,37 @@ class BasePainter(Stage):
         super().__init__()
         self.config = config
         self.pipeline = load_pipeline(AutoPipelineForText2Image, config)
+        self.revision = revision_of(config)
+        self._calls = Calls(config.images_per_call or 1, self.name)
+
+    def process_all(self, rows: list[Row]) -> None:
+        try:
+            painted = self._calls.run(self._paint, rows)
+        except Exception:  # One of the rows cannot be painted; alone, each says for itself.
+            super().process_all(rows)
+            return
+        for row, (picture, unsafe) in zip(rows, painted, strict=True):
+            self.attempt(row, lambda row, picture=picture, unsafe=unsafe: self._keep(row, picture, unsafe))
 
     def process(self, row: Row) -> None:
-        pictures = self.pipeline(
-            prompt=row["prompt"], width=self.config.size, height=self.config.size, num_inference_steps=self.config.steps,
-            guidance_scale=self.config.guidance_scale, generator=_generator(row["seed"]), output_type="np",
-        ).images  # fmt: skip
-        row["base"] = encode_png(_as_uint8(pictures[0]))
-        record_model(row, "base", self.config.model, None)
+        self._keep(row, *self._calls.run(self._paint, [row])[0])
+
+    def _paint(self, rows: list[Row]) -> list[tuple[np.ndarray, bool]]:
+        filled = rows + [rows[-1]] * (self._calls.limit - len(rows))
+        negative = self.config.negative_prompt
+        output = self.pipeline(
+            prompt=[row["prompt"] for row in filled], width=self.config.size, height=self.config.size,
+            num_inference_steps=self.config.steps, guidance_scale=self.config.guidance_scale,
+            generator=[new_generator(row["seed"]) for row in filled], output_type="np",
+            **({"negative_prompt": [negative] * len(filled)} if negative else {}),
+        )  # fmt: skip
+        return list(zip(output.images, flags_of(output), strict=True))[: len(rows)]
+
+    def _keep(self, row: Row, picture: np.ndarray, unsafe: bool) -> None:
+        row["base"] = encode_png(_as_uint8(picture))
+        record_model(row, "base", self.config.model, self.revision)
+        if unsafe:
+            raise RowRejectedError("unsafe", "the pipeline's safety checker flagged the base image")
 
 
 class Inpainter(Stage):
@@ -45,56 +74,52 @@ class Inpainter(Stage):
     def __init__(self, config: InpainterConfig):
         super().__init__()
         self.config = config
-        self.pipeline = load_pipeline(AutoPipelineForInpainting, config)
+        self.revision = revision_of(config)
+        self.painter = VariantPainter(load_pipeline(AutoPipelineForInpainting, config), config)
 
     def process(self, row: Row) -> None:
         base, mask = decode_picture(row["base"]), decode_mask(row["mask"])
         variants = row["variants"]
-        pictures = self.pipeline(
-            prompt=[variant["prompt"] for variant in variants],
-            image=[Image.fromarray(base)] * len(variants), mask_image=[Image.fromarray(mask)] * len(variants),
-            width=self.config.size, height=self.config.size, strength=self.config.strength,
-            num_inference_steps=self.config.steps, guidance_scale=self.config.guidance_scale,
-            generator=[_generator(variant["seed"]) for variant in variants], output_type="np",
-        ).images  # fmt: skip
-        for variant, picture in zip(variants, pictures, strict=True):
-            variant["image"] = encode_png(composite(base, _as_uint8(picture), mask))
-        record_model(row, "inpaint", self.config.model, None)
+        left, upper, right, lower = crop_box(mask, self.config.crop)
+        painted = self.painter.paint(
+            base[upper:lower, left:right], mask[upper:lower, left:right],
+            [variant["prompt"] for variant in variants], [variant["seed"] for variant in variants],
+        )  # fmt: skip
+        for variant, (picture, unsafe) in zip(variants, painted, strict=True):
+            whole = base.copy()
+            whole[upper:lower, left:right] = _resized(_as_uint8(picture), (right - left, lower - upper))
+            variant["image"] = encode_png(composite(base, whole, mask, self.config.feather_px))
+            if unsafe:
+                variant["status"] = "rejected:unsafe"
+        record_model(row, "inpaint", self.config.model, self.revision)
 
 
-def composite(base: np.ndarray, painted: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def composite(base: np.ndarray, painted: np.ndarray, mask: np.ndarray, feather_px: int = 0) -> np.ndarray:
     """``painted`` inside the mask, ``base`` outside of it, pixel for pixel.
 
     Args:
         base, painted: uint8 (h, w, 3).
         mask: bool (h, w).
+        feather_px: pixels inside the mask's edge over which base and painted are blended.
     """
     if base.shape != painted.shape or mask.shape != base.shape[:2]:
         raise ValueError(
             f"base {base.shape}, painted {painted.shape} and mask {mask.shape} differ in size; paint at the base's size"
         )
-    return np.where(mask[..., None], painted, base)
+    if feather_px == 0:
+        return np.where(mask[..., None], painted, base)
+    # The picture's border is no edge of the mask: a person cut by it is painted up to it.
+    inside = ndimage.distance_transform_edt(np.pad(mask, feather_px + 1, mode="edge"))
+    share = (inside[feather_px + 1 : -feather_px - 1, feather_px + 1 : -feather_px - 1] / (feather_px + 1)).clip(0, 1)
+    blended = base + share[..., None] * (painted.astype(np.float64) - base)
+    return np.where(mask[..., None], blended.round().astype(np.uint8), base)
 
 
-def load_pipeline(kind: type, config: PainterConfig) -> DiffusionPipeline:
-    """Load a pipeline by an ``AutoPipeline`` class onto the stage's device, safetensors only.
-
-    Raises:
-        UserError: if the model is not found or its folder is incomplete.
-    """
-    device = use_device(config)
-    path = model_path(config.model)
-    try:
-        pipeline = kind.from_pretrained(path, dtype=getattr(torch, config.dtype), use_safetensors=True)
-    except OSError as error:
-        raise UserError(f"model {config.model!r} cannot be loaded: {str(error).splitlines()[0]}") from None
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
-
-
-def _generator(seed: int) -> torch.Generator:
-    # On the CPU even for a GPU pipeline: the noise is then the same on every kind of device.
-    return torch.Generator("cpu").manual_seed(seed)
+def _resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture at ``size`` (width, height); as it is where it has that size."""
+    if picture.shape[1::-1] == size:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))
 
 
 def _as_uint8(picture: np.ndarray) -> np.ndarray:

@@ -5,8 +5,9 @@ import pytest
 from cfray.concepts.appearance import load_appearances
 from cfray.errors import UserError
 from cfray.generate.checks import variant_status
-from cfray.generate.masks import dilate, region_labels
 from cfray.generate.painters import composite
+from cfray.generate.parser import region_labels
+from cfray.generate.regions import dilate
 from cfray.generate.stage import RowRejectedError, Stage
 
 ATR = {0: "Background", 1: "Hat", 2: "Hair", 4: "Upper-clothes", 11: "Face", 14: "Left-arm", 15: "Right-arm"}
