@@ -29,10 +29,14 @@ def tone_group(tone: int) -> str:
 
 @dataclass(frozen=True)
 class AppearanceValue:
-    """One value of an axis: the words a prompt uses, and the Monk step a check reads back (skin tone only)."""
+    """One value of an axis: the words a prompt uses (empty: none), and what checks read back.
+
+    ``monk`` is the step of the Monk scale (skin tone only); ``read`` is a caption for a zero-shot reader.
+    """
 
     phrase: str
     monk: int | None = None
+    read: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Appearances:
     axes: dict[str, Axis]
 
     def phrase(self, attributes: dict[str, str]) -> str:
-        """Words for a person, for example ``an old woman with brown skin and long grey hair``.
+        """Words for a person, for example ``an old slim woman with brown skin, long grey hair and a headscarf``.
 
         ``attributes`` maps axis names to value names. Axes may be left out; a missing noun axis gives "person".
 
@@ -61,11 +65,13 @@ class Appearances:
         """
         words = {axis: self._value(axis, value).phrase for axis, value in attributes.items()}
         noun = next((words[name] for name, axis in self.axes.items() if axis.noun and name in words), "person")
-        head = f"{words['age']} {noun}" if "age" in words else noun
+        head = " ".join([words[axis] for axis in ("age", "body_type") if words.get(axis)] + [noun])
         hair = " ".join(words[axis] for axis in ("hair_style", "hair_colour") if axis in words)
         if hair and "hair_colour" not in words:
             hair += " hair"
-        features = " and ".join(part for part in (words.get("skin_tone", ""), hair) if part)
+        parts = [words.get("skin_tone"), hair, words.get("facial_hair"), words.get("head_covering")]
+        *most, last = [part for part in parts if part] or [""]
+        features = f"{', '.join(most)} and {last}" if most else last
         article = "an" if head[0] in "aeiou" else "a"
         return f"{article} {head}" + (f" with {features}" if features else "")
 

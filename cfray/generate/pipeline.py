@@ -96,7 +96,7 @@ def _run(config: GenerateConfig, missing: pa.Table) -> None:
             compute=ray.data.ActorPoolStrategy(size=pool.actors), num_cpus=pool.num_cpus, num_gpus=pool.num_gpus,
         )  # fmt: skip
     sets = sets.map_batches(
-        VariantChecker, fn_constructor_args=(config.checks, config.appearances.file), batch_size=config.inpaint.batch_size,
+        VariantChecker, fn_constructor_args=(config,), batch_size=config.inpaint.batch_size,
         batch_format="pyarrow", compute=ray.data.ActorPoolStrategy(size=1), num_cpus=config.checks.num_cpus,
         num_gpus=config.checks.num_gpus,
     )  # fmt: skip

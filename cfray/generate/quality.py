@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from cfray.config import build_config
 from cfray.dataset.schema import KEPT, decode_picture
-from cfray.generate.checks import AttributeReader, VariantChecker
+from cfray.generate.checks import VariantChecker
 from cfray.generate.config import GenerateConfig
 from cfray.generate.masks import PersonMasker
 from cfray.generate.painters import BasePainter, Inpainter
 from cfray.generate.plan import make_plan
+from cfray.generate.readers import AttributeReader
 from cfray.world import corpora
 from cfray.world.scenes import BODY_LABELS
 
@@ -50,7 +51,7 @@ def measure_painting(config: GenerateConfig, profession_classifier: str) -> tupl
         BasePainter(config.base),
         PersonMasker(config.masks),
         Inpainter(config.inpaint),
-        VariantChecker(config.checks, config.appearances.file),
+        VariantChecker(config),
     ):
         table = stage(table)
     rows = table.to_pylist()

@@ -2,9 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from cfray.concepts.appearance import load_appearances
 from cfray.errors import UserError
-from cfray.generate.checks import variant_status
 from cfray.generate.painters import composite
 from cfray.generate.parser import region_labels
 from cfray.generate.regions import dilate
@@ -44,17 +42,6 @@ def test_dilation_is_a_disc():
     assert grown.sum() == 13
     assert np.array_equal(dilate(mask, 0), mask)
     assert not dilate(np.zeros((3, 3), bool), 2).any()
-
-
-def test_status_of_a_variant():
-    appearances = load_appearances("appearance-world")
-    asked = {"gender": "feminine", "skin_tone": "7"}
-    assert variant_status(asked, 7, "feminine", appearances, 1) == "kept"
-    assert variant_status(asked, 8, "feminine", appearances, 1) == "kept"
-    assert variant_status(asked, 9, "feminine", appearances, 1) == "rejected:skin_tone"
-    assert variant_status(asked, 7, "masculine", appearances, 1) == "rejected:gender"
-    assert variant_status(asked, None, None, appearances, 1) == "kept"
-    assert variant_status({"gender": "feminine"}, 1, "feminine", appearances, 1) == "kept"
 
 
 class _Picky(Stage):
