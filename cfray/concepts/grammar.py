@@ -49,7 +49,6 @@ def with_appearance(caption: str, concept: Concept, person: str) -> str:
     Raises:
         ValueError: if the caption does not name the concept with its article.
     """
-    subject = concept.with_article
-    if subject not in caption:
-        raise ValueError(f"caption {caption!r} does not contain {subject!r}; a caption must name its concept")
-    return caption.replace(subject, f"{person}, {subject}", 1)
+    if not concept.named_in(caption):
+        raise ValueError(f"caption {caption!r} does not contain {concept.with_article!r}; a caption must name its concept")
+    return concept.pattern.sub(lambda _: concept.person(person), caption, count=1)

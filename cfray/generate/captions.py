@@ -1,4 +1,4 @@
-"""Neutral captions for each concept: from a file, or from the grammar over context facets."""
+"""Neutral captions for each concept: from a file, a language model, or the grammar over context facets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from cfray.concepts.grammar import neutral_captions
 from cfray.concepts.neutrality import appearance_terms
 from cfray.errors import UserError
 from cfray.generate.config import GenerateConfig
+from cfray.generate.writers.asking import written_captions
 
 
 def captions_for(concepts: list[Concept], config: GenerateConfig) -> dict[str, list[str]]:
@@ -21,10 +22,14 @@ def captions_for(concepts: list[Concept], config: GenerateConfig) -> dict[str, l
         config: says where captions come from.
 
     Raises:
-        UserError: if the file is missing, a concept has no caption in it, or a caption names an appearance or does not
-            name its concept.
+        UserError: if the file is missing, the language model cannot be used, a concept has no caption, or a caption
+            names an appearance or does not name its concept.
     """
     file = config.captions
+    if config.write_captions is not None:
+        if file is not None:
+            raise UserError("captions and write_captions are both given; captions come from one source")
+        return written_captions(concepts, config.write_captions, config.output)
     written = _read(file) if file is not None else {concept.name: neutral_captions(concept) for concept in concepts}
     for concept in concepts:
         captions = written.get(concept.name) or []
@@ -48,5 +53,5 @@ def _require_usable(caption: str, concept: Concept, file: str | None) -> None:
             f"caption {caption!r} of {concept.name!r} names appearance ({', '.join(terms)}); "
             f"reword it without in {file or 'the grammar'}"
         )
-    if concept.with_article not in caption:
+    if not concept.named_in(caption):
         raise UserError(f"caption {caption!r} does not contain {concept.with_article!r}; a caption must name its concept")

@@ -19,15 +19,18 @@ from cfray.generate.captions import captions_for
 from cfray.generate.config import ConceptsConfig, GenerateConfig
 from cfray.generate.people import require_sampling, sample_people
 
+# Where a set is stored and which sets there are; what they show is in their ids besides the recipe.
+_NOT_IN_RECIPE = {
+    "output", "sets_per_concept", "rows_per_file", "concepts", "captions", "write_captions", "portrait_share", "seed",
+}  # fmt: skip
+
 
 def recipe_hash(config: GenerateConfig) -> str:
     """The hash of what determines a set's content.
 
     Pools, batch sizes and the number of sets are left out: changing them re-uses the sets that are there.
     """
-    data = config.model_dump(
-        mode="json", exclude={"output", "sets_per_concept", "rows_per_file", "concepts", "captions", "portrait_share", "seed"}
-    )
+    data = config.model_dump(mode="json", exclude=_NOT_IN_RECIPE)
     for stage in ("base", "masks", "inpaint", "checks"):
         for key in ("actors", "num_cpus", "num_gpus", "batch_size"):
             data[stage].pop(key, None)
