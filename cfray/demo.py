@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from cfray import storage
 from cfray.config import Config, build_config
+from cfray.dataset.schema import IMAGE, encode_png
 from cfray.dataset.store import read_sets
 from cfray.evaluate.config import EvaluateConfig
 from cfray.evaluate.suite import evaluate
@@ -15,8 +20,11 @@ from cfray.generate.pipeline import generate
 from cfray.report import GallerySet, GalleryVariant, render_report
 from cfray.train.config import TrainConfig
 from cfray.train.job import train
+from cfray.world import corpora
 
 GALLERY_SETS = 12
+# Of the pictures that training rehearses on; the seed is none of those that benchmarks hold out.
+ORDINARY_PICTURES, ORDINARY_SEED = 1440, 4001
 # Roles in result.json and the stages of the generating configuration that fill them.
 _ROLES = {"base": "base", "mask": "masks", "inpaint": "inpaint"}
 
@@ -37,7 +45,10 @@ def run_demo(config: DemoConfig) -> str:
     """
     place = {name: storage.join(config.output, name) for name in ("sets", "train", "evaluate")}
     generating = build_config(GenerateConfig, config.generate | {"output": place["sets"]})
-    training = build_config(TrainConfig, config.train | {"output": place["train"], "data": place["sets"]})
+    rehearsal = config.train.get("rehearsal", {}) | {"data": write_ordinary_pictures(storage.join(config.output, "ordinary"))}
+    training = build_config(
+        TrainConfig, config.train | {"output": place["train"], "data": place["sets"], "rehearsal": rehearsal}
+    )
     tuned = storage.join(place["train"], "checkpoint")
     evaluating = build_config(EvaluateConfig, config.evaluate | {"output": place["evaluate"], "tuned": tuned})
     generated = generate(generating)
@@ -50,6 +61,16 @@ def run_demo(config: DemoConfig) -> str:
     storage.write_bytes(page, html.encode())
     print(f"[demo] result: {storage.join(config.output, 'result.json')}", flush=True)
     return page
+
+
+def write_ordinary_pictures(place: str) -> str:
+    """Pictures without people, rendered by a seed of their own, as the Parquet folder that training rehearses on."""
+    pictures = corpora.things(ORDINARY_PICTURES, ORDINARY_SEED).pictures
+    table = pa.table({"image": pa.array([encode_png(picture) for picture in pictures], IMAGE)})
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    storage.write_bytes(storage.join(place, "things.parquet"), sink.getvalue())
+    return place
 
 
 def assemble_result(generated: dict[str, Any], trained: dict[str, Any], evaluated: dict[str, Any]) -> dict[str, Any]:

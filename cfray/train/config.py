@@ -10,7 +10,7 @@ from cfray.config import Config
 
 
 class LossConfig(Config):
-    """L = beta_clip * L_CLIP + beta_cf * L_cf + anchor_text * L_text + anchor_image * L_image.
+    """L = beta_clip * L_CLIP + beta_cf * L_cf + anchor_text * L_text + anchor_image * L_image (+ rehearsal).
 
     ``clip_targets``: how siblings of one set count in L_CLIP (multi_positive, one_per_set or plain). ``form``: the
     form of L_cf. ``temperature`` is that of L_cf. ``anchor_text`` holds the embeddings of captions that name appearance,
@@ -26,6 +26,18 @@ class LossConfig(Config):
     anchor_image: float = Field(0.0, ge=0)
 
 
+class RehearsalConfig(Config):
+    """Ordinary pictures that hold the model where counterfactual sets do not reach.
+
+    ``data`` is a folder of Parquet files with a Hugging Face ``Image`` column ``image``. ``weight`` is that of
+    1 - cosine between each picture's embedding and the original model's.
+    """
+
+    data: str
+    weight: float = Field(100.0, gt=0)
+    images_per_step: int = Field(64, ge=1, description="over all workers")
+
+
 class TrainConfig(Config):
     """``jobs/train.py``: fine-tune ``model`` on the sets at ``data``; checkpoints and curves go to ``output``."""
 
@@ -33,6 +45,7 @@ class TrainConfig(Config):
     data: str
     model: str
     loss: LossConfig = LossConfig()
+    rehearsal: RehearsalConfig | None = None
     trainable: Literal["both", "image", "text"] = "both"
     steps: int = Field(100, ge=1)
     sets_per_batch: int = Field(32, ge=2, description="over all workers")

@@ -6,19 +6,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import ray
 import ray.train
 import torch
 from ray.train.torch import TorchTrainer
 
 from cfray import storage
 from cfray.clip.model import load_clip
+from cfray.cluster import require_workers
 from cfray.config import config_hash
 from cfray.dataset.store import read_sets
 from cfray.errors import UserError
 from cfray.runs import Record, finished_record
 from cfray.train.config import TrainConfig
 from cfray.train.loop import STATE_FILE, train_worker
+from cfray.train.rehearsal import read_pictures
 
 CHECKPOINT = "checkpoint"
 
@@ -70,13 +71,7 @@ def preflight(config: TrainConfig) -> None:
         UserError: if the model or data set is missing, the output cannot be written, workers do not fit the cluster,
             or batches do not divide among them.
     """
-    have = ray.cluster_resources()
-    for resource, each in (("CPU", config.cpus_per_worker), ("GPU", config.gpus_per_worker)):
-        if config.workers * each > have.get(resource, 0):
-            raise UserError(
-                f"workers={config.workers} with {each:g} {resource}s each need {config.workers * each:g} {resource}s, "
-                f"the cluster has {have.get(resource, 0):g}; lower workers"
-            )
+    require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
     if config.sets_per_batch % config.workers:
         raise UserError(
             f"sets_per_batch={config.sets_per_batch} is not a multiple of workers={config.workers}; change one of them"
@@ -86,6 +81,13 @@ def preflight(config: TrainConfig) -> None:
         raise UserError(
             f"sets_per_batch={config.sets_per_batch} needs as many kept sets, data set {config.data!r} has {kept}; lower it"
         )
+    if config.rehearsal is not None:
+        held = len(read_pictures(config.rehearsal.data))
+        if held < config.rehearsal.images_per_step or config.rehearsal.images_per_step % config.workers:
+            raise UserError(
+                f"rehearsal.images_per_step={config.rehearsal.images_per_step} must be a multiple of "
+                f"workers={config.workers} and at most the {held} pictures of {config.rehearsal.data!r}"
+            )
     load_clip(config.model)
     storage.require_writable(config.output)
 
@@ -93,4 +95,7 @@ def preflight(config: TrainConfig) -> None:
 def _for_workers(config: TrainConfig) -> TrainConfig:
     """The configuration with absolute local places: Ray Train's workers run in a folder of their own."""
     model = storage.absolute(config.model) if Path(config.model).is_dir() else config.model
-    return config.model_copy(update={"data": storage.absolute(config.data), "model": model})
+    places = {"data": storage.absolute(config.data), "model": model}
+    if config.rehearsal is not None:
+        places["rehearsal"] = config.rehearsal.model_copy(update={"data": storage.absolute(config.rehearsal.data)})
+    return config.model_copy(update=places)

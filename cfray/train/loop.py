@@ -22,6 +22,7 @@ from cfray.concepts.concepts import Concept
 from cfray.dataset.reader import TrainingSets
 from cfray.train.config import TrainConfig
 from cfray.train.losses import anchor_loss, clip_loss, counterfactual_loss, gather_with_gradient
+from cfray.train.rehearsal import Rehearsal
 from cfray.train.sampler import SetSampler
 
 STATE_FILE = "state.pt"
@@ -52,7 +53,7 @@ def train_worker(arguments: dict[str, Any]) -> None:
     clip = load_clip(config.model)
     sets = TrainingSets(config.data, config.images_per_set, clip.preprocess, zoom_share=config.zoom_share)
     sampler = SetSampler(len(sets), config.sets_per_batch, rank, workers, config.seed)
-    batches = Batches(config, clip, sets, sampler)
+    batches = Batches(config, clip, sets, sampler, _rehearsal(config, clip, rank, workers))
     choose_trainable(clip.model, config)
     model = ray.train.torch.prepare_model(
         Towers(clip.model), parallel_strategy_kwargs={"find_unused_parameters": config.loss.beta_clip == 0}
@@ -89,8 +90,10 @@ def train_worker(arguments: dict[str, Any]) -> None:
 class Batches:
     """The loss terms of a step: this worker's sets, gathered with those of the others."""
 
-    def __init__(self, config: TrainConfig, clip: ClipModel, sets: TrainingSets, sampler: SetSampler):
-        self._config, self._clip, self._sets, self._sampler = config, clip, sets, sampler
+    def __init__(
+        self, config: TrainConfig, clip: ClipModel, sets: TrainingSets, sampler: SetSampler, rehearsal: Rehearsal | None
+    ):
+        self._config, self._clip, self._sets, self._sampler, self._rehearsal = config, clip, sets, sampler, rehearsal
         self._device = ray.train.torch.get_device()
         self._anchor_texts = self._anchor_images = None
         if config.loss.anchor_text:
@@ -107,7 +110,12 @@ class Batches:
         images = torch.cat([self._sets.draw(index, self._sampler.generator(step, index)) for index in indices]).to(self._device)
         ids = self._clip.tokenize([self._caption(step, index) for index in indices])
         anchor_ids, original = self._anchor_batch(step, len(indices))
+        count = len(images)
+        if self._rehearsal is not None:
+            ordinary, held = self._rehearsal.draw(step)
+            images = torch.cat([images, ordinary.to(self._device)])
         image_features, text_features, scale = model(images, torch.cat([ids, anchor_ids]).to(self._device))
+        image_features, rehearsed = image_features[:count], image_features[count:]
         texts, anchored = text_features[: len(ids)], text_features[len(ids) :]
         all_images, all_texts = gather_with_gradient(image_features), gather_with_gradient(texts)
         terms = {
@@ -122,6 +130,9 @@ class Batches:
             means = F.normalize(image_features.view(len(indices), per_set, -1).mean(dim=1), dim=-1)
             terms["anchor_image_loss"] = anchor_loss(means, self._anchor_images[indices].to(self._device))
             terms["loss"] = terms["loss"] + loss.anchor_image * terms["anchor_image_loss"]
+        if self._rehearsal is not None:
+            terms["rehearsal_loss"] = anchor_loss(rehearsed, held.to(self._device))
+            terms["loss"] = terms["loss"] + self._config.rehearsal.weight * terms["rehearsal_loss"]
         terms["sibling_cosine"] = 1 - counterfactual_loss(all_images.detach(), per_set, form="cosine")
         terms["logit_scale"] = scale.detach()
         return terms
@@ -145,6 +156,13 @@ class Batches:
         ids, original = self._anchor_texts
         chosen = torch.randint(len(ids), (count,), generator=torch.Generator().manual_seed(step))
         return ids[chosen], original[chosen]
+
+
+def _rehearsal(config: TrainConfig, clip: ClipModel, rank: int, workers: int) -> Rehearsal | None:
+    if config.rehearsal is None:
+        return None
+    per_step = config.rehearsal.images_per_step
+    return Rehearsal(config.rehearsal.data, clip, images_per_step=per_step, rank=rank, workers=workers, seed=config.seed)
 
 
 def choose_trainable(model: nn.Module, config: TrainConfig) -> None:

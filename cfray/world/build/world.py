@@ -41,6 +41,7 @@ class WorldBuilder:
         print("[build_world] rendering", flush=True)
         self.scenes = corpora.people_in_scenes(SCENES, SCENES_SEED, captions_each=3)
         self.biased = corpora.biased_pairs(config.biased_pairs, BIASED_SEED)
+        self.portraits = corpora.portraits(PORTRAITS, PORTRAITS_SEED)
         self.pictures = torch.from_numpy(self.scenes.pictures)
         self.tokenizer = self._tokenizer()
 
@@ -63,9 +64,10 @@ class WorldBuilder:
     def _build_text_to_image(self) -> None:
         autoencoder = train_autoencoder(self.pictures, self.work, steps=self.config.autoencoder_steps)
         torch.manual_seed(12)
-        painter = self._train_on([self.scenes], "text-to-image", Painter(self.tokenizer), autoencoder, self.config.text_to_image_steps)
+        painter = Painter(self.tokenizer)
+        painter = self._train_on([self.scenes], "text-to-image", painter, autoencoder, self.config.text_to_image_steps)
         # Scenes first: they are the harder part, and portraits in the mix from the start would take a third of its steps.
-        both = [self.scenes, corpora.portraits(PORTRAITS, PORTRAITS_SEED)]
+        both = [self.scenes, self.portraits]
         painter = self._train_on(both, "text-to-image-portraits", painter, autoencoder, self.config.portrait_steps, lr=6e-4)
         pipeline: StableDiffusionPipeline = new_pipeline(painter, autoencoder, self.tokenizer)
         self._save(
@@ -73,11 +75,11 @@ class WorldBuilder:
         )
 
     def _train_on(
-        self, pools: list[corpora.Corpus], name: str, painter: Painter, autoencoder: AutoencoderKL, steps: int, **settings: float
+        self, pools: list[corpora.Corpus], name: str, painter: Painter, vae: AutoencoderKL, steps: int, **settings: float
     ) -> Painter:
-        """Train the painter on the pictures of some corpora, each with neutral captions and twice those that name who is in it."""
+        """Train on the pictures of some corpora, each with its neutral captions and twice those that name who is in it."""
         pictures = torch.from_numpy(np.concatenate([pool.pictures for pool in pools]))
-        latents = encode_pictures(autoencoder, pictures) * autoencoder.config.scaling_factor
+        latents = encode_pictures(vae, pictures) * vae.config.scaling_factor
         # A latent belongs to the body where any of its 4 x 4 pixels does.
         maps = np.concatenate([pool.label_maps for pool in pools])
         bodies = F.max_pool2d(torch.from_numpy(np.isin(maps, BODY_LABELS)).float(), 4) > 0
@@ -89,23 +91,23 @@ class WorldBuilder:
         return train_painter(name, painter, latents, bodies, captions, self.tokenizer, self.work, steps=steps, **settings)
 
     def _build_parser(self) -> None:
-        portraits = corpora.portraits(PORTRAITS, PORTRAITS_SEED)
-        pictures = torch.cat([self._as_painted(), torch.from_numpy(portraits.pictures)])
-        maps = torch.cat([torch.from_numpy(self.scenes.label_maps), torch.from_numpy(portraits.label_maps)])
+        pictures = torch.cat([self._as_painted(self.scenes), torch.from_numpy(self.portraits.pictures)])
+        maps = torch.cat([torch.from_numpy(self.scenes.label_maps), torch.from_numpy(self.portraits.label_maps)])
         model = train_parser(pictures, maps, self.work, steps=self.config.parser_steps)
         self._save(
             "parser", lambda folder: (model.half().save_pretrained(folder), new_parser_processor().save_pretrained(folder))
         )
 
     def _build_readers(self) -> None:
-        labels = self.scenes.labels
+        scenes = self._as_painted(self.scenes)
+        people = torch.cat([scenes, self._as_painted(self.portraits)])
+        labels = {axis: self.scenes.labels[axis] + self.portraits.labels[axis] for axis in ("tone", "gender")}
         tasks = {
-            "skin-tone-reader": ([str(tone) for tone in labels["tone"]], TONES),
-            "gender-reader": (labels["gender"], list(GENDERS)),
-            "profession-classifier": (labels["profession"], list(professions())),
+            "skin-tone-reader": (people, [str(tone) for tone in labels["tone"]], TONES),
+            "gender-reader": (people, labels["gender"], list(GENDERS)),
+            "profession-classifier": (scenes, self.scenes.labels["profession"], list(professions())),
         }  # fmt: skip
-        pictures = self._as_painted()
-        for name, (values, classes) in tasks.items():
+        for name, (pictures, values, classes) in tasks.items():
             targets = torch.tensor([classes.index(value) for value in values])
             model = train_reader(name, pictures, targets, classes, self.work, steps=self.config.reader_steps)
             self._save(
@@ -124,14 +126,14 @@ class WorldBuilder:
         state = {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
         self._save("clip", lambda folder: write_clip_folder(folder, state, self.tokenizer))
 
-    def _as_painted(self) -> torch.Tensor:
-        """The scenes, every other one as the autoencoder gives it back: readers and parser must also read painted pictures."""
+    def _as_painted(self, corpus: corpora.Corpus) -> torch.Tensor:
+        """The pictures, every other one as the autoencoder gives it back: readers and parser must also read painted ones."""
         autoencoder = StableDiffusionPipeline.from_pretrained(self.output / "text-to-image", torch_dtype=torch.float32).vae
-        pictures = self.pictures.clone()
+        pictures = torch.from_numpy(corpus.pictures.copy())
         with torch.inference_mode():
             for start in range(0, len(pictures), 256):
                 part = slice(start + 1, start + 256, 2)
-                decoded = autoencoder(to_float(self.pictures[part])).sample.clamp(-1, 1)
+                decoded = autoencoder(to_float(pictures[part])).sample.clamp(-1, 1)
                 pictures[part] = ((decoded + 1) * 127.5).round().permute(0, 2, 3, 1).to(torch.uint8)
         return pictures
 
