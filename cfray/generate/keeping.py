@@ -36,7 +36,7 @@ def variant_status(
             ("gender", gender is not None and requested.get("gender") not in (None, gender)),
             ("skin_pixels", _tone_off(requested, measured.get("skin_tone_pixels"), appearances, config.skin_pixels_tolerance)),
             *(
-                (read["axis"], _below(read["requested_probability"], config.clip.min_probability[read["axis"]]))
+                (f"clip_{read['axis']}", _below(read["requested_probability"], config.clip.min_probability[read["axis"]]))
                 for read in measured.get("clip_read") or []
             ),
             ("concept", _concept_lost(measured.get("concept_similarity"), base_similarity, config)),
