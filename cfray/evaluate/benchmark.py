@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from cfray.clip.model import ClipModel
 from cfray.config import Config
 from cfray.evaluate.images import Gallery
 from cfray.evaluate.reading import ReadReport
+from cfray.metrics import RankFairness
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,21 @@ class Measurement:
     """What one benchmark found for one model.
 
     ``fairness`` is {gallery: {attribute: fairness summary}}, as ``cfray.metrics.fairness_summary`` gives it;
-    ``accuracy`` is {metric: fraction}.
+    ``accuracy`` is {metric: fraction}. The others are what paired comparisons of two models need: ``rankings`` is {gallery:
+    {attribute: results of ``rank_fairness``}}, two targets for every k; ``queries`` is {gallery: concept of every query};
+    ``outcomes`` is {metric: (n,) hit or miss of every unit that the accuracy is a mean of}.
     """
 
     fairness: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     accuracy: dict[str, float] = field(default_factory=dict)
+    rankings: dict[str, dict[str, list[RankFairness]]] = field(default_factory=dict, compare=False)
+    queries: dict[str, list[str]] = field(default_factory=dict, compare=False)
+    outcomes: dict[str, np.ndarray] = field(default_factory=dict, compare=False)
+
+    def add_outcomes(self, metric: str, hits: np.ndarray) -> None:
+        """Note an accuracy as the mean of ``hits`` (n,)."""
+        self.outcomes[metric] = np.asarray(hits)
+        self.accuracy[metric] = float(np.mean(hits))
 
 
 class Benchmark(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cfray import storage
 from cfray.config import Config
@@ -10,26 +10,21 @@ from cfray.evaluate.benchmark import Settings
 from cfray.evaluate.registry import BenchmarkConfig
 
 
-class EvaluateConfig(Config):
-    """``jobs/evaluate.py``: fairness and accuracy of (1 - alpha) * ``base`` + alpha * ``tuned`` for each alpha.
+class MeasuringConfig(Config):
+    """What every evaluation has.
 
-    ``benchmarks``: each has a ``kind`` and what that kind needs; the first that measures fairness decides the recommended
-    alpha. ``cache``: place of the embeddings, None for a folder in ``output``; give one place to several runs and they share
-    what they embed.
+    ``cache``: place of the embeddings, None for a folder in ``output``; give one place to several runs and they share what
+    they embed. ``able_accuracy``: the accuracy that ABLE is made of; where it is not measured there is no ABLE.
     """
 
     output: str
-    base: str
-    tuned: str
-    alphas: list[float] = [round(0.1 * i, 1) for i in range(11)]
     benchmarks: list[BenchmarkConfig] = Field(min_length=1)
     bootstrap: int = Field(200, ge=10)
     floor_permutations: int = Field(50, ge=10)
-    max_accuracy_lost: float = Field(0.01, ge=0, description="of every accuracy, at the recommended alpha; a fraction")
+    able_accuracy: str = "zero_shot_imagenet"
     cache: str | None = None
     batch_size: int = Field(64, ge=1, description="images or texts that go through the model at once")
     decode_threads: int = Field(4, ge=1, description="per worker")
-    workers: int = Field(1, ge=1)
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
     seed: int = 0
@@ -40,3 +35,43 @@ class EvaluateConfig(Config):
             cache=self.cache or storage.join(self.output, "embeddings"), seed=self.seed, bootstrap=self.bootstrap,
             floor_permutations=self.floor_permutations, batch_size=self.batch_size, decode_threads=self.decode_threads,
         )  # fmt: skip
+
+
+class EvaluateConfig(MeasuringConfig):
+    """``jobs/evaluate.py``: fairness and accuracy of (1 - alpha) * ``base`` + alpha * ``tuned`` for each alpha.
+
+    Of the ``benchmarks`` the first that measures fairness decides the recommended alpha.
+    """
+
+    base: str
+    tuned: str
+    alphas: list[float] = [round(0.1 * i, 1) for i in range(11)]
+    max_accuracy_lost: float = Field(0.01, ge=0, description="of every accuracy, at the recommended alpha; a fraction")
+    workers: int = Field(1, ge=1)
+
+
+class ComparedModel(Config):
+    """A model as ``load_clip`` names it, or the blend of it and ``tuned`` at ``alpha``."""
+
+    model: str
+    tuned: str | None = None
+    alpha: float | None = Field(None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _blend_is_whole(self) -> ComparedModel:
+        if (self.tuned is None) != (self.alpha is None):
+            raise ValueError("a blend needs both tuned and alpha, another model neither")
+        return self
+
+
+class CompareConfig(MeasuringConfig):
+    """``jobs/evaluate.py compare``: several ``models`` by name, each against the ``reference`` (the first if left out).
+
+    ``sheets``: concepts whose first ``sheet_images`` results of every model are shown on a page of their own. That page holds
+    pictures of the benchmarks: it is for those who may see them.
+    """
+
+    models: dict[str, ComparedModel] = Field(min_length=2)
+    reference: str | None = None
+    sheets: list[str] = []
+    sheet_images: int = Field(12, ge=1)

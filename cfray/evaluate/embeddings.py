@@ -96,24 +96,39 @@ def embed_in_one_pass(clip: ClipModel, states: Sequence[State], galleries: Seque
         galleries: see ``Gallery``.
         settings: ``batch_size`` images go through the model at once; ``decode_threads`` prepare the next ones meanwhile.
     """
-    folders = [storage.join(settings.cache, weights_hash(state)) for state in states]
+    _embed_once([(clip, state) for state in states], galleries, settings)
+
+
+def embed_models_in_one_pass(clips: Sequence[ClipModel], galleries: Sequence[Gallery], settings: Settings) -> None:
+    """``embed_in_one_pass`` for models of any architecture: decoded once for all, prepared once for each kind of input."""
+    _embed_once([(clip, None) for clip in clips], galleries, settings)
+
+
+def _embed_once(models: Sequence[tuple[ClipModel, State | None]], galleries: Sequence[Gallery], settings: Settings) -> None:
+    """Embed with every (model, weights to load or None for those that it has)."""
+    hashes = [weights_hash(clip.model.state_dict() if state is None else state) for clip, state in models]
     for gallery in galleries:
-        places = {_image_place(folder, clip, gallery): state for folder, state in zip(folders, states, strict=True)}
-        places = {place: state for place, state in places.items() if not storage.exists(place)}
+        places = {
+            _image_place(storage.join(settings.cache, folder), clip, gallery): (clip, state)
+            for folder, (clip, state) in zip(hashes, models, strict=True)
+        }
+        places = {place: model for place, model in places.items() if not storage.exists(place)}
         if not places:
             continue
         names = [picture.name for picture in gallery.pictures]
         unreadable: dict[str, str] = {}
         vectors: dict[str, list[np.ndarray]] = {place: [] for place in places}
+        preprocesses = {_description(clip): clip.preprocess for clip, _ in places.values()}
         loaded = None
-        for inputs, failed in _prepared(clip, gallery.pictures, settings):
+        for inputs, failed in _prepared(preprocesses, gallery.pictures, settings):
             unreadable |= failed
-            for place, state in places.items():
-                if len(inputs):
-                    if state is not loaded:
+            for place, (clip, state) in places.items():
+                batch = inputs[_description(clip)]
+                if len(batch):
+                    if state is not None and state is not loaded:
                         clip.model.load_state_dict(state)
                         loaded = state
-                    vectors[place].append(embed_images(clip, inputs, batch=settings.batch_size).numpy())
+                    vectors[place].append(embed_images(clip, batch, batch=settings.batch_size).numpy())
         for place, parts in vectors.items():
             _save(place, names, np.concatenate(parts) if parts else np.empty((0, 1), np.float32), unreadable)
 
@@ -129,28 +144,35 @@ def weights_hash(state: State) -> str:
 
 
 def _image_place(folder: str, clip: ClipModel, gallery: Gallery) -> str:
-    # Parts of torchvision's pipelines have no description of their own but their address, which differs in every process.
-    preprocess = re.sub(r" at 0x[0-9a-f]+", "", repr(clip.preprocess))
-    digest = hashlib.blake2b(f"{preprocess}\n{gallery.fingerprint}".encode(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(f"{_description(clip)}\n{gallery.fingerprint}".encode(), digest_size=8).hexdigest()
     return storage.join(folder, f"{gallery.name}-{digest}.parquet")
 
 
-def _prepared(
-    clip: ClipModel, pictures: Sequence[Picture], settings: Settings
-) -> Iterator[tuple[torch.Tensor, dict[str, str]]]:
-    """Chunks of model inputs (b, 3, H, W) in order, and the pictures of each chunk that cannot be decoded."""
+def _description(clip: ClipModel) -> str:
+    """What the preprocessing does."""
+    # Parts of torchvision's pipelines have no description of their own but their address, which differs in every process.
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(clip.preprocess))
 
-    def prepare(picture: Picture) -> torch.Tensor | UnreadableError:
+
+def _prepared(
+    preprocesses: Mapping[str, Callable], pictures: Sequence[Picture], settings: Settings
+) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, str]]]:
+    """Chunks of model inputs (b, 3, H, W) in order, for each way to prepare them, and the pictures of each chunk that cannot
+    be decoded."""
+
+    def prepare(picture: Picture) -> dict[str, torch.Tensor] | UnreadableError:
         try:
-            return clip.preprocess(decode(picture.read(), picture.box))
+            image = decode(picture.read(), picture.box)
         except UnreadableError as error:
             return error
+        return {key: preprocess(image) for key, preprocess in preprocesses.items()}
 
-    def collect(part: Sequence[Picture], futures: list) -> tuple[torch.Tensor, dict[str, str]]:
+    def collect(part: Sequence[Picture], futures: list) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         results = [future.result() for future in futures]
         inputs = [result for result in results if not isinstance(result, UnreadableError)]
         failed = {p.name: str(result) for p, result in zip(part, results, strict=True) if isinstance(result, UnreadableError)}
-        return torch.stack(inputs) if inputs else torch.empty(0), failed
+        stacked = {key: torch.stack([row[key] for row in inputs]) if inputs else torch.empty(0) for key in preprocesses}
+        return stacked, failed
 
     with ThreadPoolExecutor(settings.decode_threads) as pool:
         ahead: deque = deque()

@@ -89,7 +89,7 @@ class Labelled:
         if self._prompts:
             encoder = Encoder(clip, self._settings)
             images = read_images(encoder, self.galleries[0], self.report)
-            measured.accuracy |= zero_shot(encoder, images, self._classes, self._prompts, self._config.name)
+            zero_shot(encoder, images, self._classes, self._prompts, self._config.name, measured)
         return measured
 
 

@@ -15,9 +15,9 @@ from cfray.config import Config
 from cfray.errors import UserError
 from cfray.evaluate.benchmark import Measurement, Settings
 from cfray.evaluate.embeddings import Embedded, Encoder
-from cfray.evaluate.images import Gallery
+from cfray.evaluate.images import Gallery, Picture
 from cfray.evaluate.reading import ReadReport
-from cfray.metrics import fairness_summary, similarity
+from cfray.metrics import RankFairness, fairness_of_targets, rank_top_k, similarity, summarise
 
 UNREADABLE = "unreadable images"
 Ks = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
@@ -58,7 +58,9 @@ class PeopleBenchmark:
     def __init__(self, gallery: Gallery, labels: Labels, config: RankingConfig, settings: Settings, report: ReadReport):
         self.report, self.galleries = report, (gallery,)
         self._gallery, self._labels, self._config, self._settings = gallery, labels, config, settings
-        self._queries = query_sets(config)
+        concepts = concept_sets(config)
+        self._queries = {name: list(rows.values()) for name, rows in concepts.items()}
+        self._concepts = {name: list(rows) for name, rows in concepts.items()}
         report.facts |= {"images": len(gallery), "attributes": ", ".join(_sizes(labels))}
         report.facts["queries"] = ", ".join(f"{_count(config, rows)} {name}" for name, rows in self._queries.items())
         report.print_facts()
@@ -72,22 +74,49 @@ class PeopleBenchmark:
         encoder = Encoder(clip, self._settings)
         return self._measure(encoder, read_images(encoder, self._gallery, self.report))
 
+    def has_concept(self, concept: str) -> bool:
+        """Whether any set of prompts has it."""
+        return any(concept in names for names in self._concepts.values())
+
+    def top_pictures(self, clip: ClipModel, concepts: Sequence[str], count: int) -> dict[str, dict[str, list[Picture]]]:
+        """The first ``count`` pictures by {prompt set: {concept: ...}} for the mean of each concept's templates."""
+        encoder = Encoder(clip, self._settings)
+        images = read_images(encoder, self._gallery, self.report)
+        readable = [p for p, kept in zip(self._gallery.pictures, images.readable, strict=True) if kept]
+        found: dict[str, dict[str, list[Picture]]] = {}
+        for name, rows in self._queries.items():
+            asked = [i for i, concept in enumerate(self._concepts[name]) if concept in concepts]
+            if asked:
+                scores = similarity(encoder.prototypes([rows[i] for i in asked]), images.vectors)
+                order = rank_top_k(scores, k=min(count, len(readable)))
+                tops = ([readable[j] for j in row] for row in order)
+                found[name] = {self._concepts[name][i]: top for i, top in zip(asked, tops, strict=True)}
+        return found
+
     def _measure(self, encoder: Encoder, images: Embedded) -> Measurement:
         found = Measurement()
         for name, prompts in self._queries.items():
             if self._config.average_templates:
-                queries = encoder.prototypes(prompts)
+                queries, each = encoder.prototypes(prompts), [1] * len(prompts)
             else:
-                queries = encoder.texts([prompt for row in prompts for prompt in row])
-            found.fairness[f"{self.report.benchmark}_{name}"] = {
-                attribute: rank_groups(queries, images, values, self._config.k, self._settings, f"{name}, {attribute}")
-                for attribute, values in self._labels.items()
-            }
+                queries, each = encoder.texts([prompt for row in prompts for prompt in row]), [len(row) for row in prompts]
+            gallery = f"{self.report.benchmark}_{name}"
+            found.queries[gallery] = np.repeat(self._concepts[name], each).tolist()
+            found.fairness[gallery], found.rankings[gallery] = {}, {}
+            for attribute, values in self._labels.items():
+                found.fairness[gallery][attribute], found.rankings[gallery][attribute] = rank_and_keep(
+                    queries, images, values, self._config.k, self._settings, f"{name}, {attribute}"
+                )
         return found
 
 
 def query_sets(config: RankingConfig) -> dict[str, list[list[str]]]:
-    """Prompts by set, one row of them per concept: a set per file, or one of trained-on and one of held-out concepts.
+    """Prompts by set, one row of them per concept; see ``concept_sets``."""
+    return {name: list(rows.values()) for name, rows in concept_sets(config).items()}
+
+
+def concept_sets(config: RankingConfig) -> dict[str, dict[str, list[str]]]:
+    """Prompts by set and concept: a set per file, or one of trained-on and one of held-out concepts.
 
     Raises:
         UserError: if a file is missing or has no template or no concept.
@@ -97,11 +126,11 @@ def query_sets(config: RankingConfig) -> dict[str, list[list[str]]]:
         files = [load_prompts(name) for name in config.prompts]
     except (FileNotFoundError, ValueError) as error:
         raise UserError(str(error)) from None
-    sets: dict[str, list[list[str]]] = {}
+    sets: dict[str, dict[str, list[str]]] = {}
     for file in files:
         for concept in file.concepts:
             held_out = trained is not None and concept.name not in trained
-            sets.setdefault(f"{file.name}_held_out" if held_out else file.name, []).append(file.fill(concept))
+            sets.setdefault(f"{file.name}_held_out" if held_out else file.name, {})[concept.name] = file.fill(concept)
     return sets
 
 
@@ -131,24 +160,34 @@ def rank_groups(
     Raises:
         UserError: for what the metrics refuse, with ``where`` in front.
     """
+    return rank_and_keep(queries, images, labels, ks, settings, where)[0]
+
+
+def rank_and_keep(
+    queries: np.ndarray, images: Embedded, labels: Sequence[str | None], ks: Sequence[int], settings: Settings, where: str
+) -> tuple[dict[str, Any], list[RankFairness]]:
+    """``rank_groups`` and the results that it sums up: uniform and pool for every k. Two models' results are paired."""
     labels = np.array([label or "" for label in labels])[images.readable]
     names, groups = np.unique(labels[labels != ""], return_inverse=True)
     scores = similarity(queries, images.vectors[labels != ""])
     summary: dict[str, Any] = {"absent_groups": {}, "groups": {}}
+    kept: list[RankFairness] = []
     for k in ks:
         try:
-            one = fairness_summary(
+            both = fairness_of_targets(
                 scores, groups, k=k, group_names=names.tolist(), seed=settings.seed,
                 n_bootstrap=settings.bootstrap, n_floor=settings.floor_permutations,
             )  # fmt: skip
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
+        one = summarise(both, names.tolist())
+        kept += both
         summary["absent_groups"][str(k)] = one.pop("absent_groups")
         for name, group in one.pop("groups").items():
             entry = summary["groups"].setdefault(name, {"members": group["members"], "top_share": {}})
             entry["top_share"][str(k)] = group["top_share"]
         summary |= one
-    return summary
+    return summary, kept
 
 
 def age_group(years: int) -> str:

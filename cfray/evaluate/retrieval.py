@@ -57,7 +57,6 @@ class RetrievalBenchmark:
         ranks = retrieval_ranks(similarity(images.vectors, texts), owner)
         found = Measurement()
         for k in KS:
-            recall = ranks.recall(k)
-            found.accuracy[f"recall@{k}_text_to_image_{self.report.benchmark}"] = recall.text_to_image
-            found.accuracy[f"recall@{k}_image_to_text_{self.report.benchmark}"] = recall.image_to_text
+            found.add_outcomes(f"recall@{k}_text_to_image_{self.report.benchmark}", ranks.text_to_image < k)
+            found.add_outcomes(f"recall@{k}_image_to_text_{self.report.benchmark}", ranks.image_to_text < k)
         return found

@@ -12,10 +12,12 @@ from ray.util import ActorPool
 from cfray import storage
 from cfray.clip.blend import blend
 from cfray.clip.model import load_clip, save_clip
+from cfray.cluster import require_workers
 from cfray.errors import UserError
 from cfray.evaluate.config import EvaluateConfig
 from cfray.evaluate.embeddings import embed_in_one_pass
 from cfray.evaluate.registry import build_benchmark
+from cfray.metrics import able
 from cfray.runs import Record, finished_record
 
 CHECKPOINT = "recommended"
@@ -31,7 +33,7 @@ class Evaluator:
         self._clip = load_clip(config.base)
         self._base = {key: value.clone() for key, value in self._clip.model.state_dict().items()}
         self._tuned = load_clip(config.tuned).model.state_dict()
-        self._settings = config.settings
+        self._settings, self._able_accuracy = config.settings, config.able_accuracy
         self._benchmarks = [build_benchmark(benchmark, self._settings) for benchmark in config.benchmarks]
         self._clip.model.to(self._device)
 
@@ -54,7 +56,26 @@ class Evaluator:
             found = benchmark.measure(self._clip)
             point["fairness"] |= found.fairness
             point["accuracy"] |= found.accuracy
-        return point
+        return point | able_scores(point, self._able_accuracy)
+
+
+def able_scores(point: dict[str, Any], accuracy: str) -> dict[str, Any]:
+    """``{"able": {gallery: {attribute: {"able@K": score}}}}`` of MaxSkew@K (uniform); empty without ``accuracy``."""
+    if accuracy not in point["accuracy"]:
+        return {}
+    return {
+        "able": {
+            gallery: {
+                attribute: {
+                    f"able@{key.partition('@')[2]}": able(point["accuracy"][accuracy], row["uniform"]["value"])
+                    for key, row in summary.items()
+                    if key.startswith("maxskew@")
+                }
+                for attribute, summary in attributes.items()
+            }
+            for gallery, attributes in point["fairness"].items()
+        }
+    }
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -92,12 +113,7 @@ def preflight(config: EvaluateConfig) -> None:
     outside = [alpha for alpha in config.alphas if not 0 <= alpha <= 1]
     if outside or 0 not in config.alphas:
         raise UserError(f"alphas={config.alphas} must lie in [0, 1] and hold 0, the model that the others are compared with")
-    for resource, each in (("CPU", config.cpus_per_worker), ("GPU", config.gpus_per_worker)):
-        have = ray.cluster_resources().get(resource, 0)
-        if config.workers * each > have:
-            raise UserError(
-                f"workers={config.workers} with {each:g} {resource}s each do not fit the cluster's {have:g}; lower workers"
-            )
+    require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
     try:
         blend(load_clip(config.base).model.state_dict(), load_clip(config.tuned).model.state_dict(), 0.5)
     except ValueError as error:

@@ -16,7 +16,15 @@ from cfray.config import Config
 from cfray.evaluate.benchmark import Measurement, Settings
 from cfray.evaluate.images import Gallery
 from cfray.evaluate.reading import ReadReport
-from cfray.metrics import class_prototypes, fairness_summary, retrieval_ranks, similarity, zero_shot_accuracy
+from cfray.metrics import (
+    RankFairness,
+    class_prototypes,
+    fairness_of_targets,
+    retrieval_ranks,
+    similarity,
+    summarise,
+    true_class_ranks,
+)
 from cfray.world import corpora
 from cfray.world.things import THINGS
 
@@ -72,17 +80,23 @@ class WorldBenchmark:
         for split in SPLITS:
             names = [concept.name for concept in corpora.world_concepts().values() if concept.split == split]
             queries = embed_texts(clip, [prompt for name in names for prompt in fill(templates, name)]).numpy()
+            concepts = [name for name in names for _ in templates]
             for gallery, corpus in self._galleries.items():
                 scores = similarity(queries, images[gallery])
                 key = gallery if split == "trained" else f"{gallery}_held_out"
-                found.fairness[key] = {attribute: self._summary(scores, corpus.labels[attribute]) for attribute in ATTRIBUTES}
+                found.queries[key], found.fairness[key], found.rankings[key] = concepts, {}, {}
+                for attribute in ATTRIBUTES:
+                    names_of_groups, both = self._rankings(scores, corpus.labels[attribute])
+                    found.fairness[key][attribute] = summarise(both, names_of_groups)
+                    found.rankings[key][attribute] = both
 
-    def _summary(self, scores: np.ndarray, labels: list[str]) -> dict:
+    def _rankings(self, scores: np.ndarray, labels: list[str]) -> tuple[list[str], list[RankFairness]]:
         names, groups = np.unique(labels, return_inverse=True)
-        return fairness_summary(
+        both = fairness_of_targets(
             scores, groups, k=self._k, group_names=names.tolist(), seed=self._settings.seed,
             n_bootstrap=self._settings.bootstrap, n_floor=self._settings.floor_permutations,
         )  # fmt: skip
+        return names.tolist(), both
 
     def _measure_zero_shot(self, clip: ClipModel, images: dict[str, np.ndarray], found: Measurement) -> None:
         scenes = self._galleries["people_in_scenes"]
@@ -97,20 +111,19 @@ class WorldBenchmark:
             prompts = [prompt for name in classes for prompt in fill(templates, name)]
             prototypes = class_prototypes(embed_texts(clip, prompts).numpy().reshape(len(classes), len(templates), -1))
             targets = np.array([classes.index(label) for label in labels])
-            found.accuracy[metric] = zero_shot_accuracy(features, prototypes, targets)
+            found.add_outcomes(metric, true_class_ranks(similarity(features, prototypes), targets) < 1)
 
     def _measure_retrieval(self, clip: ClipModel, images: dict[str, np.ndarray], found: Measurement) -> None:
         each = corpora.CAPTIONS_PER_SCENE
         caption_image = np.repeat(np.arange(len(self._captioned)), each)
         context = retrieval_ranks(self._similarity(clip, images["captioned"], self._captioned.captions), caption_image)
         for k in (1, 5, 10):
-            recall = context.recall(k)
-            found.accuracy[f"recall@{k}_text_to_image"] = recall.text_to_image
-            found.accuracy[f"recall@{k}_image_to_text"] = recall.image_to_text
+            found.add_outcomes(f"recall@{k}_text_to_image", context.text_to_image < k)
+            found.add_outcomes(f"recall@{k}_image_to_text", context.image_to_text < k)
         appearance = retrieval_ranks(
             self._similarity(clip, images["captioned"], self._captioned.appearance_captions), caption_image
         )
-        found.accuracy["recall@5_appearance"] = appearance.recall(5).text_to_image
+        found.add_outcomes("recall@5_appearance", appearance.text_to_image < 5)
 
     @staticmethod
     def _similarity(clip: ClipModel, images: np.ndarray, captions: list[list[str]]) -> np.ndarray:

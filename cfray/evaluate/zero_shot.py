@@ -39,17 +39,18 @@ class ZeroShotBenchmark:
         """``accuracy`` ``zero_shot_NAME`` and ``zero_shot_NAME_top5``."""
         encoder = Encoder(clip, self._settings)
         images = read_images(encoder, self.galleries[0], self.report)
-        return Measurement(accuracy=zero_shot(encoder, images, self._classes, self._prompts, self.report.benchmark))
+        found = Measurement()
+        zero_shot(encoder, images, self._classes, self._prompts, self.report.benchmark, found)
+        return found
 
 
 def zero_shot(
-    encoder: Encoder, images: Embedded, classes: np.ndarray, prompts: Sequence[Sequence[str]], name: str
-) -> dict[str, float]:
-    """Accuracies over the readable images; ``classes`` (n,) are those of the whole gallery, -1 where one is not known."""
+    encoder: Encoder, images: Embedded, classes: np.ndarray, prompts: Sequence[Sequence[str]], name: str, found: Measurement
+) -> None:
+    """Add accuracies over the readable images; ``classes`` (n,) are those of the whole gallery, -1 where one is not known."""
     known = classes[images.readable] >= 0
     scores = similarity(images.vectors[known], encoder.prototypes(prompts))
     ranks = true_class_ranks(scores, classes[images.readable][known])
-    accuracy = {f"zero_shot_{name}": float(np.mean(ranks < 1))}
+    found.add_outcomes(f"zero_shot_{name}", ranks < 1)
     if len(prompts) > 5:
-        accuracy[f"zero_shot_{name}_top5"] = float(np.mean(ranks < 5))
-    return accuracy
+        found.add_outcomes(f"zero_shot_{name}_top5", ranks < 5)

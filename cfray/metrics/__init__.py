@@ -4,7 +4,15 @@ from cfray.metrics.agreement import GroupAgreement, group_agreement
 from cfray.metrics.bootstrap import Interval, bootstrap_interval, paired_bootstrap_interval
 from cfray.metrics.classifier import ClassifierFairness, classifier_fairness
 from cfray.metrics.divergence import ndkl
-from cfray.metrics.fairness import Estimate, RankFairness, fairness_summary, paired_difference, rank_fairness
+from cfray.metrics.fairness import (
+    Estimate,
+    RankFairness,
+    fairness_of_targets,
+    fairness_summary,
+    paired_difference,
+    rank_fairness,
+    summarise,
+)
 from cfray.metrics.ranking import normalise, rank_top_k, similarity
 from cfray.metrics.retrieval import (
     Recall,
@@ -31,6 +39,7 @@ __all__ = [
     "bootstrap_interval",
     "class_prototypes",
     "classifier_fairness",
+    "fairness_of_targets",
     "fairness_summary",
     "group_agreement",
     "max_skew",
@@ -44,6 +53,7 @@ __all__ = [
     "recall_at_k",
     "retrieval_ranks",
     "similarity",
+    "summarise",
     "top_k_accuracy",
     "true_class_ranks",
     "worst_group_recall",

@@ -161,21 +161,16 @@ def rank_fairness(
     return _measure(scores, groups, [target], draws, k=k, absent=absent, n_groups=n_groups)[0]
 
 
-def fairness_summary(
+def fairness_of_targets(
     scores: Any, groups: Any, *, k: int, group_names: Sequence[str], seed: int = 0, n_bootstrap: int = 1000, n_floor: int = 1000
-) -> dict[str, Any]:
-    """Both targets of ``rank_fairness`` in one pass, as a dictionary for a result file.
+) -> list[RankFairness]:
+    """``rank_fairness`` for the targets "uniform" and "pool", in this order, which share the ranking and every draw.
 
     Args:
         scores: (Q, n).
         groups: (n,) ids into ``group_names``.
         k, seed, n_bootstrap, n_floor: as in ``rank_fairness``; absent groups count as 1/k.
         group_names: A names.
-
-    Returns:
-        ``{"maxskew@K": {"uniform": {"value", "low", "high", "floor"}, "pool": {...}}, "minskew@K": ..., "ndkl@K": ...,
-        "absent_groups": n, "groups": {name: {"members": n, "top_share": s}}}``: absent_groups counts the pairs of a query
-        and a group that is absent from its top k, top_share is the mean over queries of the share among the top k.
 
     Raises:
         ValueError: as ``rank_fairness``.
@@ -185,7 +180,11 @@ def fairness_summary(
     if empty:
         raise ValueError(f"group {empty[0]!r} has no member in the gallery of {len(ids)}; leave its name out")
     draws = Draws(n_floor, n_bootstrap, confidence=0.95, resample="both", seed=seed)
-    both = _measure(scores, groups, ["uniform", "pool"], draws, k=k, absent="one", n_groups=len(group_names))
+    return _measure(scores, groups, ["uniform", "pool"], draws, k=k, absent="one", n_groups=len(group_names))
+
+
+def summarise(both: Sequence[RankFairness], group_names: Sequence[str]) -> dict[str, Any]:
+    """What ``fairness_of_targets`` found as a dictionary for a result file; see ``fairness_summary``."""
     uniform, pool = (result.to_dict() for result in both)
     members = both[0].group_sizes.tolist()
     top_shares = both[0].top_shares.mean(axis=0).tolist()
@@ -196,6 +195,25 @@ def fairness_summary(
             name: {"members": n, "top_share": share} for name, n, share in zip(group_names, members, top_shares, strict=True)
         },
     }
+
+
+def fairness_summary(
+    scores: Any, groups: Any, *, k: int, group_names: Sequence[str], seed: int = 0, n_bootstrap: int = 1000, n_floor: int = 1000
+) -> dict[str, Any]:
+    """Both targets of ``rank_fairness`` in one pass, as a dictionary for a result file. Arguments as ``fairness_of_targets``.
+
+    Returns:
+        ``{"maxskew@K": {"uniform": {"value", "low", "high", "floor"}, "pool": {...}}, "minskew@K": ..., "ndkl@K": ...,
+        "absent_groups": n, "groups": {name: {"members": n, "top_share": s}}}``: absent_groups counts the pairs of a query
+        and a group that is absent from its top k, top_share is the mean over queries of the share among the top k.
+
+    Raises:
+        ValueError: as ``rank_fairness``.
+    """
+    both = fairness_of_targets(
+        scores, groups, k=k, group_names=group_names, seed=seed, n_bootstrap=n_bootstrap, n_floor=n_floor
+    )
+    return summarise(both, group_names)
 
 
 def paired_difference(first: RankFairness, second: RankFairness, *, confidence: float = 0.95) -> dict[str, Interval]:
