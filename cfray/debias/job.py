@@ -1,0 +1,123 @@
+"""Fits a debiasing method on a CLIP and writes the debiased model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from cfray import storage
+from cfray.clip.blend import blend
+from cfray.clip.model import ClipModel, load_clip, save_clip
+from cfray.debias.cache import EmbeddingCache
+from cfray.debias.config import DebiasConfig, JointConfig, PicturesConfig
+from cfray.debias.data import check_labels, embed_training_data
+from cfray.debias.faces import LabelledPictures, read_counterfactual_sets, read_labelled_table, read_utkface
+from cfray.debias.joint_published import require_batch
+from cfray.debias.methods import fit, load_debiaser
+from cfray.debias.texts import load_texts
+from cfray.debias.transform import debias_clip
+from cfray.debias.validation import embed_reference, split_held_out, validation_able
+from cfray.errors import UserError
+from cfray.runs import Record, finished_record
+
+MODEL = "model"
+
+
+def debias(config: DebiasConfig) -> dict[str, Any]:
+    """Fit and return the run's record; its result names the folder of the debiased ``model``.
+
+    The folder holds the CLIP as ``load_clip`` reads it and the debiaser beside it, see ``load_debiased``. A finished run
+    is not repeated; embeddings are computed once for all runs with one ``cache``.
+
+    Raises:
+        UserError: as ``preflight``, or if a picture cannot be read.
+    """
+    done = finished_record(config.output, config)
+    if done is not None:
+        return done
+    people = preflight(config)
+    record = Record(config.output, "debias", config)
+    record.start()
+    clip = load_blend(config)
+    cache = EmbeddingCache(_on_device(clip), config.cache)
+    with record.timed("embed"):
+        data = embed_training_data(cache, people, load_texts(config.texts), config.attributes)
+        reference = None if config.reference is None else embed_reference(cache, config.reference)
+    with record.timed("fit"):
+        score = None
+        if reference is not None:
+            data, held_out = split_held_out(data, config.validation_share, config.seed)
+            score = partial(validation_able, faces=held_out, reference=reference)
+        debiaser = fit(data, config.method, score)
+    place = storage.join(config.output, MODEL)
+    save_clip(clip, config.model, clip.model.state_dict(), place)
+    debiaser.save(place)
+    result = {"model": place, "weights": data.weights, "pictures": len(data.images), "skipped": people.skipped}
+    record.finish(**result, able=None if score is None else score(debiaser))
+    return record.data
+
+
+def load_debiased(place: str, strength: float = 1.0) -> ClipModel:
+    """Load the model folder of ``debias`` as a CLIP.
+
+    Raises:
+        UserError: if there is no CLIP or no debiaser at the place, or the debiaser was fitted on other weights.
+    """
+    return debias_clip(load_clip(place), load_debiaser(place), strength)
+
+
+def load_blend(config: DebiasConfig) -> ClipModel:
+    """The CLIP to debias: ``model``, or the CFalpha blend of it and ``tuned``.
+
+    Raises:
+        UserError: if a model is missing or the two cannot be blended.
+    """
+    clip = load_clip(config.model)
+    if config.tuned is None:
+        return clip
+    try:
+        state = blend(clip.model.state_dict(), load_clip(config.tuned).model.state_dict(), config.alpha)
+    except ValueError as error:
+        raise UserError(f"model={config.model!r} and tuned={config.tuned!r}: {error}") from None
+    clip.model.load_state_dict(state)
+    return clip
+
+
+def _on_device(clip: ClipModel) -> ClipModel:
+    return replace(clip, model=clip.model.to("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def read_pictures(config: PicturesConfig) -> LabelledPictures:
+    """Read the labelled pictures of a configuration.
+
+    Raises:
+        UserError: if not exactly one source is named, or it cannot be read.
+    """
+    sources = {"table": config.table, "utkface": config.utkface, "sets": config.sets}
+    named = [name for name, place in sources.items() if place is not None]
+    if len(named) != 1:
+        raise UserError(f"pictures names {len(named)} sources ({', '.join(named) or 'none'}); give one of table, utkface, sets")
+    if config.table is not None:
+        return read_labelled_table(config.table, config.labels, where=config.where)
+    if config.utkface is not None:
+        return read_utkface(config.utkface, config.labels)
+    return read_counterfactual_sets(config.sets, config.labels)
+
+
+def preflight(config: DebiasConfig) -> LabelledPictures:
+    """Refuse what cannot work before anything is written; returns the labelled pictures.
+
+    Raises:
+        UserError: if pictures, labels, words or a model are missing, an attribute has one value or too few pictures, there
+            are fewer pictures than a batch, or the output cannot be written.
+    """
+    people = read_pictures(config.pictures)
+    check_labels(people, load_texts(config.texts), config.attributes)
+    if isinstance(config.method, JointConfig) and config.method.form == "published":
+        require_batch(config.method.published, len(people))
+    load_blend(config)
+    storage.require_writable(config.output)
+    return people

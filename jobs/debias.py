@@ -1,0 +1,21 @@
+"""Debias a frozen CLIP by a transform of its embeddings: the joint method, CLIP-clip, biased prompts or the closed form.
+
+Runs as one task with num_cpus CPUs (and num_gpus GPUs, which make embedding the pictures fast).
+"""
+
+import ray
+
+from cfray.debias.config import DebiasConfig
+from cfray.debias.job import debias, preflight
+from cfray.runs import run_job
+
+
+def main(config: DebiasConfig) -> str:
+    preflight(config)
+    ray.init()
+    task = ray.remote(num_cpus=config.num_cpus, num_gpus=config.num_gpus)(debias)
+    return ray.get(task.remote(config))["result"]["model"]
+
+
+if __name__ == "__main__":
+    run_job(DebiasConfig, __doc__, main)
