@@ -65,11 +65,12 @@ def run_demo(config: DemoConfig) -> str:
 
 def write_ordinary_pictures(place: str) -> str:
     """Pictures without people, rendered by a seed of their own, as the Parquet folder that training rehearses on."""
-    pictures = corpora.things(ORDINARY_PICTURES, ORDINARY_SEED).pictures
-    table = pa.table({"image": pa.array([encode_png(picture) for picture in pictures], IMAGE)})
-    sink = io.BytesIO()
-    pq.write_table(table, sink)
-    storage.write_bytes(storage.join(place, "things.parquet"), sink.getvalue())
+    file = storage.join(place, "things.parquet")
+    if not storage.exists(file):
+        pictures = corpora.things(ORDINARY_PICTURES, ORDINARY_SEED).pictures
+        sink = io.BytesIO()
+        pq.write_table(pa.table({"image": pa.array([encode_png(picture) for picture in pictures], IMAGE)}), sink)
+        storage.write_bytes(file, sink.getvalue())
     return place
 
 
