@@ -144,10 +144,21 @@ def test_an_endpoint_that_refuses_is_one_line_without_the_key(endpoint, monkeypa
     assert "sk-secret" not in str(caught.value)
 
 
-def test_requests_keep_the_rate(endpoint):
-    http.HttpWriter(http_config(endpoint.url, requests_per_minute=1200, parallel=4))([conversation_for(DOCTOR, 1, [])] * 5)
-    times = sorted(when for *_, when in endpoint.requests)
-    assert times[-1] - times[0] > 0.18  # five requests are four gaps of 50 ms
+def test_a_concept_without_a_usable_caption_is_reported_with_its_rejected_ones(endpoint, tmp_path):
+    with pytest.raises(UserError, match=r"1 concepts have no usable caption after 2 rounds \(first: 'nurse'\)"):
+        written_captions([DOCTOR, NURSE], http_config(endpoint.url, max_rounds=2), str(tmp_path))
+    written = json.loads((tmp_path / "captions.json").read_text())
+    assert written["captions"] == {"doctor": GOOD, "nurse": []}
+    assert written["missing"] == {"nurse": 2}
+    assert len(written["rejected"]) == 4
+
+
+def test_requests_keep_the_rate():
+    limit = http.RateLimit(per_minute=1200)
+    started = time.monotonic()
+    for _ in range(5):
+        limit.wait()
+    assert time.monotonic() - started >= 4 * 0.05  # five requests are four gaps of 50 ms, and sleeping is never shorter
 
 
 def test_a_writer_that_cannot_be_used_says_what_to_do(monkeypatch):
