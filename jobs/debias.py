@@ -12,9 +12,9 @@ from cfray.runs import run_job
 
 def main(config: DebiasConfig) -> str:
     preflight(config)
-    ray.init()
-    task = ray.remote(num_cpus=config.num_cpus, num_gpus=config.num_gpus)(debias)
-    return ray.get(task.remote(config))["result"]["model"]
+    with ray.init():  # left before the result is printed, so that no worker's late line follows it
+        task = ray.remote(num_cpus=config.num_cpus, num_gpus=config.num_gpus)(debias)
+        return ray.get(task.remote(config))["result"]["model"]
 
 
 if __name__ == "__main__":
