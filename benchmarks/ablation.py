@@ -32,8 +32,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "plain targets": {"loss": {"clip_targets": "plain"}},
     "person mask": {"masks": "person"},
     "cosine pull": {"loss": {"form": "cosine"}},
-    "image tower only": {"trainable": "image"},
-    "no anchors": {"loss": {"anchor_text": 0.0, "anchor_image": 0.0}},
+    "both towers": {"trainable": "both"},
+    "no anchor": {"loss": {"anchor_image": 0.0}},
+    "no rehearsal": {"rehearsal": None},
     "no zoom": {"zoom_share": 0.0},
     "no bare captions": {"bare_caption_share": 0.0},
 }
@@ -50,6 +51,7 @@ def main() -> None:
         place = f"{OUTPUT}/{name.replace(' ', '-')}"
         changes = dict(changes)
         training = data["train"] | {"output": f"{place}/train", "data": places[changes.pop("masks", "body")]}
+        training["rehearsal"] = data["train"]["rehearsal"] | {"data": f"{data['output']}/ordinary"}
         training["loss"] = training["loss"] | changes.pop("loss", {})
         trained = train(build_config(TrainConfig, training | changes))
         evaluating = data["evaluate"] | {"output": f"{place}/evaluate", "tuned": trained["result"]["checkpoint"]}

@@ -75,7 +75,7 @@ def interval_bars(result: Mapping, key: MeasureKey) -> Markup:
     marks = ticks(0, max(max(m["high"], m["floor"]) for m in measures.values()), 4)
     x, bottom = Scale(marks[0], marks[-1], _LABELS, 500), _TOP + _ROW * len(measures)
     name = metric_label(key.metric, magnitude=True)
-    parts = [text(_LABELS, 16, f"{name} (nats), shorter is fairer; dotted: random floor", "axis-title")]
+    parts = [text(_LABELS, 16, f"{name} (nats), shorter is fairer", "axis-title")]
     parts.append(text(520, 16, f"difference to {result['reference']}", "axis-title"))
     for mark in marks:
         parts.append(line((x(mark), _TOP - 8), (x(mark), bottom), "grid"))
