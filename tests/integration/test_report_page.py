@@ -2,76 +2,60 @@
 
 from __future__ import annotations
 
-import json
-import re
 import runpy
-import shutil
-import subprocess
-from html import unescape
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from cfray.report import render_report
+from tests.browser import browser, console, needs_browser, open_page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium, chromium-browser or google-chrome on PATH")
+pytestmark = needs_browser
 
 EXAMPLE = runpy.run_path(str(Path(__file__).parents[1] / "unit" / "report" / "example.py"))
 WIDTH, HEIGHT = 1280, 2400
+CLIP = {"x": 0, "y": 0, "width": WIDTH, "height": HEIGHT, "scale": 1}
 
-# Frames the report as it is, turns its dropdowns as a reader would, and leaves what it saw in this page's own text.
-DRIVER = """<!doctype html><meta charset="utf-8"><iframe id="report" src="report.html" width="1280" height="2400"></iframe>
-<pre id="seen"></pre><script>
-document.getElementById("report").addEventListener("load", async (event) => {
-  const page = event.target.contentDocument, view = event.target.contentWindow;
-  const [curves, bars, table] = page.querySelectorAll("[data-chooser]");
-  const shown = (chooser) => [...chooser.querySelectorAll("[data-key]")].filter((e) => e.getClientRects().length)
-    .map((e) => JSON.parse(e.dataset.key).join(" "));
-  const choose = (chooser, menu, value) => {
-    const select = chooser.querySelectorAll("select")[menu];
-    select.value = value;
-    select.dispatchEvent(new view.Event("change"));
-    return { shown: shown(chooser), menus: [...chooser.querySelectorAll("select")].map((s) => s.value) };
-  };
-  const images = [...page.images];
-  await Promise.allSettled(images.map((image) => image.decode()));
-  const start = [curves, bars, table].map(shown), all = page.createElement("style");
-  all.textContent = "[data-key][hidden] { display: revert !important; }";
-  page.head.append(all);
-  const outside = [...page.querySelectorAll("svg")].flatMap((svg) => {
-    const frame = svg.getBoundingClientRect();
-    return [...svg.querySelectorAll("text")].filter((t) => {
-      const box = t.getBoundingClientRect();
-      return box.width && (box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1);
-    }).map((t) => t.textContent);
-  });
-  const charts = [...page.querySelectorAll("svg")].filter((svg) => svg.getClientRects().length).length;
-  all.remove();
-  const seen = {
-    start,
-    charts,
-    images: images.map((image) => [image.naturalWidth, image.clientWidth]),
-    pixelated: view.getComputedStyle(images[0]).imageRendering,
-    overflow: page.documentElement.scrollWidth - page.documentElement.clientWidth,
-    outside,
-    requests: view.performance.getEntriesByType("resource").map((entry) => entry.name.slice(0, 60)),
-    attribute: choose(curves, 1, "skin_tone"),
-    metric: choose(curves, 2, "ndkl@100"),
-    otherK: choose(curves, 0, "people_in_scenes"),
-    target: choose(bars, 0, "pool"),
-    benchmark: choose(table, 0, "portraits_held_out"),
-  };
-  document.getElementById("seen").textContent = JSON.stringify(seen);
+# What a reader would see: the figures that show at first, and after each choice in a dropdown.
+OBSERVE = """
+const [curves, bars, table] = document.querySelectorAll("[data-chooser]");
+const shown = (chooser) => [...chooser.querySelectorAll("[data-key]")].filter((e) => e.getClientRects().length)
+  .map((e) => JSON.parse(e.dataset.key).join(" "));
+const choose = (chooser, menu, value) => {
+  const select = chooser.querySelectorAll("select")[menu];
+  select.value = value;
+  select.dispatchEvent(new Event("change"));
+  return { shown: shown(chooser), menus: [...chooser.querySelectorAll("select")].map((s) => s.value) };
+};
+const images = [...document.images];
+const start = [curves, bars, table].map(shown), all = document.createElement("style");
+all.textContent = "[data-key][hidden] { display: revert !important; }";
+document.head.append(all);
+const outside = [...document.querySelectorAll("svg")].flatMap((svg) => {
+  const frame = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll("text")].filter((t) => {
+    const box = t.getBoundingClientRect();
+    return box.width && (box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1);
+  }).map((t) => t.textContent);
 });
-</script>"""
-
-
-def chromium(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
-    command = [CHROMIUM, *flags.split(), "--disable-sync", "--hide-scrollbars", f"--user-data-dir={profile}"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=True)
+const charts = [...document.querySelectorAll("svg")].filter((svg) => svg.getClientRects().length).length;
+all.remove();
+return {
+  start,
+  charts,
+  images: images.map((image) => [image.naturalWidth, image.clientWidth]),
+  pixelated: getComputedStyle(images[0]).imageRendering,
+  overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  outside,
+  requests: performance.getEntriesByType("resource").map((entry) => entry.name.slice(0, 60)),
+  attribute: choose(curves, 1, "skin_tone"),
+  metric: choose(curves, 2, "ndkl@100"),
+  otherK: choose(curves, 0, "people_in_scenes"),
+  target: choose(bars, 0, "pool"),
+  benchmark: choose(table, 0, "portraits_held_out"),
+};"""
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +73,9 @@ def report(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def seen(report) -> dict:
-    driver = report.with_name("driver.html")
-    driver.write_text(DRIVER, encoding="utf-8")
-    dom = chromium(
-        report.with_name("profile"), "--allow-file-access-from-files", "--enable-logging=stderr",
-        f"--window-size={WIDTH},{HEIGHT}", "--virtual-time-budget=10000", "--dump-dom", driver.as_uri(),
-    )  # fmt: skip
-    console = [entry for entry in dom.stderr.splitlines() if ":CONSOLE" in entry]
-    found = re.search(r'<pre id="seen">(\{.*?\})</pre>', dom.stdout, re.DOTALL)
-    assert found, f"the page did not finish loading; console: {console}"
-    return {**json.loads(unescape(found[1])), "console": console}
+    with browser(WIDTH, HEIGHT) as driver:
+        open_page(driver, report)
+        return driver.execute_script(OBSERVE) | {"console": console(driver)}
 
 
 def test_the_page_runs_without_a_message_or_a_request(seen):
@@ -136,7 +113,10 @@ def test_the_page_fits_its_width_and_no_label_is_cut(seen):
 
 def test_the_page_is_painted(report, tmp_path):
     picture = tmp_path / "page.png"
-    chromium(tmp_path / "profile", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={picture}", report.as_uri())
+    with browser(WIDTH, HEIGHT) as driver:
+        open_page(driver, report)
+        shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": CLIP})
+    picture.write_bytes(b64decode(shot["data"]))
     with Image.open(picture) as shot:
         assert shot.size == (WIDTH, HEIGHT)
         colours = {colour for _, colour in shot.convert("RGB").getcolors(WIDTH * HEIGHT)}
