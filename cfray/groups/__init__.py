@@ -1,0 +1,24 @@
+"""Groups without labels: CLIP-inferred attributes and clusters, and the classifier that is trained on them.
+
+>>> prompts = load_attribute("attributes-faces", "gender")
+>>> texts = embed_texts(clip, prompts.flat).reshape(len(prompts.values), -1, images.shape[1])
+>>> inferred = infer_groups(images, texts, prompts.values)
+>>> inferred.groups, inferred.confidence
+"""
+
+from cfray.groups.clusters import InferredGroups, appearance_clusters, concept_directions
+from cfray.groups.infer import WordingSensitivity, combine_groups, infer_groups, similarity_vectors, wording_sensitivity
+from cfray.groups.prompts import AttributePrompts, load_attribute
+
+__all__ = [
+    "AttributePrompts",
+    "InferredGroups",
+    "WordingSensitivity",
+    "appearance_clusters",
+    "combine_groups",
+    "concept_directions",
+    "infer_groups",
+    "load_attribute",
+    "similarity_vectors",
+    "wording_sensitivity",
+]
