@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cfray.clip.debiasers import Debiaser
 from cfray.concepts.prompts import load_prompts
-from cfray.debias import Debiaser, EmbeddingCache
+from cfray.debias import EmbeddingCache
 from cfray.debias.texts import with_article
 from cfray.metrics import class_prototypes, fairness_summary, rank_fairness, recall_at_k, similarity, zero_shot_accuracy
 

@@ -23,13 +23,13 @@ import torch
 from debias_data import ATTRIBUTES, PROMPT_SETS, K, Measured, RealData, load_real
 from lit_effnet_minilm import TOWER, export
 
+from cfray.clip.debiasers import Debiaser
 from cfray.clip.model import load_clip
 from cfray.debias import (
     BiasedPromptsConfig,
     ClipClipConfig,
     ClosedFormConfig,
     DebiasData,
-    Debiaser,
     EmbeddingCache,
     GatedForm,
     JointConfig,

@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 
-from cfray.clip.blend import blend
-from cfray.clip.model import ClipModel, load_clip
+from cfray.clip.model import ClipModel, debias_clip, load_clip
+from cfray.clip.pair import load_blend
 from cfray.debias import (
     BiasedPromptsConfig,
     ClipClipConfig,
@@ -26,7 +26,6 @@ from cfray.debias import (
     GatedForm,
     JointConfig,
     PublishedForm,
-    debias_clip,
     embed_training_data,
     fit,
     load_texts,
@@ -117,8 +116,7 @@ def main() -> None:
         print(row(label, measure(benchmark, base, data, [configure(seed) for seed in repeats])), flush=True)
         print(f"[{label}] {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     for alpha in arguments.alpha if arguments.tuned else []:
-        clip = load_clip(arguments.base)
-        clip.model.load_state_dict(blend(base.model.state_dict(), load_clip(arguments.tuned).model.state_dict(), alpha))
+        clip = load_blend(arguments.base, arguments.tuned, alpha)
         print(row(f"CFalpha {alpha}", [benchmark.measure(clip)]), flush=True)
         data = training_data(clip, arguments.sets, arguments.cache)
         for label in ("joint, gated", "closed form"):

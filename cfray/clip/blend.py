@@ -8,7 +8,8 @@ import torch
 def blend(base: dict[str, torch.Tensor], tuned: dict[str, torch.Tensor], alpha: float) -> dict[str, torch.Tensor]:
     """theta_alpha = (1 - alpha) * theta_base + alpha * theta_tuned.
 
-    Computed in float32 and returned in the dtype of ``base``. At alpha 0 and 1 the inputs come back bit for bit.
+    Computed in float32 and returned in the dtype of ``base``. At alpha 0 and 1, and where the two are
+    equal, the inputs come back bit for bit.
 
     Args:
         base, tuned: state dicts with the same keys and shapes.
@@ -40,4 +41,6 @@ def _blend(key: str, base: torch.Tensor, tuned: torch.Tensor, alpha: float) -> t
         return base.clone()
     if alpha in (0, 1):
         return (tuned.to(base.dtype) if alpha else base).clone()
+    if torch.equal(base, tuned):
+        return base.clone()
     return ((1 - alpha) * base.float() + alpha * tuned.float()).to(base.dtype)

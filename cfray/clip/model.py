@@ -1,11 +1,11 @@
-"""Loads and saves CLIP models through open_clip: shipped tags, Hugging Face ids, local folders and ``world:clip``."""
+"""Loads and saves CLIP models, debiased or not, through open_clip: shipped tags, Hugging Face ids, folders, ``world:clip``."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import open_clip
@@ -15,6 +15,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from cfray import storage
+from cfray.clip.debiased import (
+    SETTINGS_FILE,
+    TENSORS_FILE,
+    DebiasedTowers,
+    attach,
+    read_debiaser,
+    save_debiaser,
+    split_state,
+    weights_hash,
+)
+from cfray.clip.debiasers import Debiaser
 from cfray.errors import UserError
 from cfray.world.models import model_path
 
@@ -37,16 +48,19 @@ class ClipModel:
     folder: Path | None
 
 
-def load_clip(name: str, *, augment: bool = False) -> ClipModel:
+def load_clip(name: str, *, augment: bool = False, strength: float | None = None) -> ClipModel:
     """Load a CLIP in float32 on the CPU, in evaluation mode.
 
     Args:
         name: ``world:clip``; a local folder or a remote place in open_clip's format (open_clip_config.json,
             open_clip_model.safetensors); ``hf-hub:owner/name``; or ``architecture/tag``, for example ``ViT-B-16/openai``.
+            A folder with a debiaser beside the CLIP is a debiased model.
         augment: return open_clip's training transform as ``preprocess``.
+        strength: of a debiased model, in [0, 1]; that which it was saved with when left out.
 
     Raises:
-        UserError: if there is no such model.
+        UserError: if there is no such model, its debiaser was fitted on other weights, or a strength is given and it has
+            none.
     """
     identifier, tag, folder = _locate(name)
     try:
@@ -54,7 +68,24 @@ def load_clip(name: str, *, augment: bool = False) -> ClipModel:
         tokenize = open_clip.get_tokenizer(identifier)
     except (RuntimeError, FileNotFoundError, OSError) as error:
         raise UserError(f"CLIP model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
-    return ClipModel(model.float().eval(), train_transform if augment else transform, tokenize, folder)
+    clip = ClipModel(model.float().eval(), train_transform if augment else transform, tokenize, folder)
+    if folder is None or not (folder / SETTINGS_FILE).is_file():
+        if strength is not None:
+            raise UserError(f"CLIP model {name!r} is not debiased, so it has no strength; give a model of jobs/debias.py")
+        return clip
+    debiaser, saved = read_debiaser(str(folder))
+    return debias_clip(clip, debiaser, saved if strength is None else strength)
+
+
+def require_undebiased(clip: ClipModel, name: str) -> None:
+    """UserError if the CLIP of this name has a debiaser, where the towers themselves are to change or to be debiased."""
+    if isinstance(clip.model, DebiasedTowers):
+        raise UserError(f"CLIP model {name!r} is debiased already; give the CLIP that it was fitted on")
+
+
+def debias_clip(clip: ClipModel, debiaser: Debiaser, strength: float = 1.0, *, other_weights: bool = False) -> ClipModel:
+    """``attach`` for a CLIP with what goes with it."""
+    return replace(clip, model=attach(clip.model, debiaser, strength, other_weights=other_weights))
 
 
 def _locate(name: str) -> tuple[str, str | None, Path | None]:
@@ -81,6 +112,8 @@ def _locate(name: str) -> tuple[str, str | None, Path | None]:
 def save_clip(clip: ClipModel, source: str, state: dict[str, torch.Tensor], place: str) -> None:
     """Write a checkpoint folder that ``load_clip`` and open_clip read: configuration, tokenizer, float32 weights.
 
+    The debiaser of a debiased model is written beside it, with its strength. open_clip itself reads the CLIP without it.
+
     Args:
         clip: the loaded model that ``state`` belongs to.
         source: the name it was loaded by; its architecture is looked up when it has no folder.
@@ -89,9 +122,12 @@ def save_clip(clip: ClipModel, source: str, state: dict[str, torch.Tensor], plac
     """
     with tempfile.TemporaryDirectory(prefix="cfray-save-") as scratch:
         folder = Path(scratch)
+        if isinstance(clip.model, DebiasedTowers):
+            state, strength = split_state(state)
+            save_debiaser(clip.model.debiaser, str(folder), strength=strength, weights=weights_hash(state))
         if clip.folder is not None:
             for file in clip.folder.iterdir():
-                if file.is_file() and file.name != WEIGHTS_FILE:
+                if file.is_file() and file.name not in (WEIGHTS_FILE, SETTINGS_FILE, TENSORS_FILE):
                     (folder / file.name).write_bytes(file.read_bytes())
         else:
             config = {

@@ -5,7 +5,7 @@
 >>> debiased = debias_clip(clip, fit(data, JointConfig()))
 """
 
-from cfray.debias.cache import EmbeddingCache, weights_hash
+from cfray.debias.cache import EmbeddingCache
 from cfray.debias.config import (
     BiasedPromptsConfig,
     ClipClipConfig,
@@ -17,9 +17,8 @@ from cfray.debias.config import (
 )
 from cfray.debias.data import DebiasData, embed_training_data
 from cfray.debias.faces import LabelledPictures, read_counterfactual_sets, read_labelled_table, read_utkface
-from cfray.debias.methods import fit, load_debiaser
+from cfray.debias.methods import fit
 from cfray.debias.texts import load_texts
-from cfray.debias.transform import DebiasedTowers, Debiaser, debias_clip
 
 __all__ = [
     "BiasedPromptsConfig",
@@ -27,20 +26,15 @@ __all__ = [
     "ClosedFormConfig",
     "DebiasConfig",
     "DebiasData",
-    "DebiasedTowers",
-    "Debiaser",
     "EmbeddingCache",
     "GatedForm",
     "JointConfig",
     "LabelledPictures",
     "PublishedForm",
-    "debias_clip",
     "embed_training_data",
     "fit",
-    "load_debiaser",
     "load_texts",
     "read_counterfactual_sets",
     "read_labelled_table",
     "read_utkface",
-    "weights_hash",
 ]

@@ -7,24 +7,8 @@ from itertools import combinations
 import torch
 from torch.nn import functional as F
 
+from cfray.clip.debiasers import BiasedPrompts
 from cfray.debias.data import DebiasData
-from cfray.debias.transform import Debiaser, with_norm_of
-
-
-class BiasedPrompts(Debiaser):
-    """Texts become norm(P* z); images stay as they are."""
-
-    method = "biased_prompts"
-
-    def __init__(self, weights: str, *, dim: int, regularisation: float):
-        super().__init__(weights, dim=dim, regularisation=regularisation)
-        self.register_buffer("projection", torch.eye(dim))
-
-    def _image(self, x: torch.Tensor) -> torch.Tensor:
-        return x
-
-    def _text(self, x: torch.Tensor) -> torch.Tensor:
-        return with_norm_of(x, F.normalize(x, dim=-1) @ self.projection.T)
 
 
 def calibrated_projection(prompts: torch.Tensor, pairs: torch.Tensor, regularisation: float) -> torch.Tensor:

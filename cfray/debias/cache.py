@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import nn
 
 from cfray import storage
+from cfray.clip.debiased import weights_hash
 from cfray.clip.model import ClipModel
 from cfray.errors import UserError
 
@@ -23,21 +23,6 @@ PART = 2048
 
 Picture = Path | bytes
 """A picture file, or its content as it is stored in a data set."""
-
-
-def weights_hash(model: nn.Module) -> str:
-    """Sixteen hexadecimal digits of a model's parameters and buffers, whatever their dtype on disk.
-
-    Values are compared as float32, so a checkpoint and its float32 export are one model; a blend of two models at
-    another alpha is another one.
-    """
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        value = value.detach().cpu()
-        value = value.float() if value.is_floating_point() else value
-        digest.update(f"{key} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 class EmbeddingCache:
@@ -53,7 +38,7 @@ class EmbeddingCache:
 
     def __init__(self, clip: ClipModel, place: str, *, batch: int = 64):
         self._clip, self._place, self._batch = clip, place, batch
-        self.weights = weights_hash(clip.model)
+        self.weights = weights_hash(clip.model.state_dict())
 
     def images(self, pictures: Sequence[Picture]) -> torch.Tensor:
         """Embeddings, float32 (n, d), of pictures.

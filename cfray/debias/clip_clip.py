@@ -6,26 +6,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from cfray.clip.debiasers import ClipClip
 from cfray.debias.data import DebiasData
-from cfray.debias.transform import Debiaser
 
 PUBLISHED_SHARE = 400 / 512
-
-
-class ClipClip(Debiaser):
-    """Dimensions set to 0 in both towers, which for dot products is the same as leaving them out."""
-
-    method = "clip_clip"
-
-    def __init__(self, weights: str, *, dim: int, kept: int):
-        super().__init__(weights, dim=dim, kept=kept)
-        self.register_buffer("mask", torch.ones(dim))
-
-    def _image(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.mask
-
-    def _text(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.mask
 
 
 def fit_clip_clip(data: DebiasData, *, kept: int | None = None, seed: int = 0) -> ClipClip:

@@ -9,16 +9,15 @@ from typing import Any
 import torch
 
 from cfray import storage
-from cfray.clip.blend import blend
-from cfray.clip.model import ClipModel, load_clip, save_clip
+from cfray.clip.model import ClipModel, debias_clip, load_clip, require_undebiased, save_clip
+from cfray.clip.pair import load_blend
 from cfray.debias.cache import EmbeddingCache
 from cfray.debias.config import DebiasConfig, JointConfig, PicturesConfig
 from cfray.debias.data import check_labels, embed_training_data
 from cfray.debias.faces import LabelledPictures, read_counterfactual_sets, read_labelled_table, read_utkface
 from cfray.debias.joint_published import require_batch
-from cfray.debias.methods import fit, load_debiaser
+from cfray.debias.methods import fit
 from cfray.debias.texts import load_texts
-from cfray.debias.transform import debias_clip
 from cfray.debias.validation import embed_reference, split_held_out, validation_able
 from cfray.errors import UserError
 from cfray.runs import Record, finished_record
@@ -29,8 +28,8 @@ MODEL = "model"
 def debias(config: DebiasConfig) -> dict[str, Any]:
     """Fit and return the run's record; its result names the folder of the debiased ``model``.
 
-    The folder holds the CLIP as ``load_clip`` reads it and the debiaser beside it, see ``load_debiased``. A finished run
-    is not repeated; embeddings are computed once for all runs with one ``cache``.
+    The folder is a debiased model, which ``load_clip`` reads. A finished run is not repeated; embeddings are computed once
+    for all runs with one ``cache``.
 
     Raises:
         UserError: as ``preflight``, or if a picture cannot be read.
@@ -41,7 +40,7 @@ def debias(config: DebiasConfig) -> dict[str, Any]:
     people = preflight(config)
     record = Record(config.output, "debias", config)
     record.start()
-    clip = load_blend(config)
+    clip = load_base(config)
     cache = EmbeddingCache(_on_device(clip), config.cache)
     with record.timed("embed"):
         data = embed_training_data(cache, people, load_texts(config.texts), config.attributes)
@@ -53,36 +52,21 @@ def debias(config: DebiasConfig) -> dict[str, Any]:
             score = partial(validation_able, faces=held_out, reference=reference)
         debiaser = fit(data, config.method, score)
     place = storage.join(config.output, MODEL)
-    save_clip(clip, config.model, clip.model.state_dict(), place)
-    debiaser.save(place)
+    debiased = debias_clip(clip, debiaser)
+    save_clip(debiased, config.model, debiased.model.state_dict(), place)
     result = {"model": place, "weights": data.weights, "pictures": len(data.images), "skipped": people.skipped}
     record.finish(**result, able=None if score is None else score(debiaser))
     return record.data
 
 
-def load_debiased(place: str, strength: float = 1.0) -> ClipModel:
-    """Load the model folder of ``debias`` as a CLIP.
-
-    Raises:
-        UserError: if there is no CLIP or no debiaser at the place, or the debiaser was fitted on other weights.
-    """
-    return debias_clip(load_clip(place), load_debiaser(place), strength)
-
-
-def load_blend(config: DebiasConfig) -> ClipModel:
+def load_base(config: DebiasConfig) -> ClipModel:
     """The CLIP to debias: ``model``, or the CFalpha blend of it and ``tuned``.
 
     Raises:
-        UserError: if a model is missing or the two cannot be blended.
+        UserError: if a model is missing or debiased already, or the two cannot be blended.
     """
-    clip = load_clip(config.model)
-    if config.tuned is None:
-        return clip
-    try:
-        state = blend(clip.model.state_dict(), load_clip(config.tuned).model.state_dict(), config.alpha)
-    except ValueError as error:
-        raise UserError(f"model={config.model!r} and tuned={config.tuned!r}: {error}") from None
-    clip.model.load_state_dict(state)
+    clip = load_clip(config.model) if config.tuned is None else load_blend(config.model, config.tuned, config.alpha)
+    require_undebiased(clip, config.tuned or config.model)
     return clip
 
 
@@ -118,6 +102,6 @@ def preflight(config: DebiasConfig) -> LabelledPictures:
     check_labels(people, load_texts(config.texts), config.attributes)
     if isinstance(config.method, JointConfig) and config.method.form == "published":
         require_batch(config.method.published, len(people))
-    load_blend(config)
+    load_base(config)
     storage.require_writable(config.output)
     return people

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from cfray.clip.debiasers import GatedJoint
 from cfray.debias.config import GatedForm
 from cfray.debias.data import DebiasData
-from cfray.debias.joint import GatedJoint
 
 
 def group_imbalance(log_p: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:

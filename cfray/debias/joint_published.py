@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from cfray.clip.debiasers import PublishedJoint
 from cfray.debias.config import PublishedForm
 from cfray.debias.data import DebiasData
-from cfray.debias.joint import PublishedJoint
 from cfray.debias.joint_losses import (
     Keys,
     alignment_loss,

@@ -1,22 +1,17 @@
-"""All methods by name: fit one from its configuration, load one from its file."""
+"""Fits any method from its configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from cfray.debias.biased_prompts import BiasedPrompts, fit_biased_prompts
-from cfray.debias.clip_clip import ClipClip, fit_clip_clip
-from cfray.debias.closed_form import ClosedForm, fit_closed_form
+from cfray.clip.debiasers import Debiaser
+from cfray.debias.biased_prompts import fit_biased_prompts
+from cfray.debias.clip_clip import fit_clip_clip
+from cfray.debias.closed_form import fit_closed_form
 from cfray.debias.config import BiasedPromptsConfig, ClipClipConfig, JointConfig, MethodConfig
 from cfray.debias.data import DebiasData
-from cfray.debias.joint import GatedJoint, PublishedJoint
 from cfray.debias.joint_gated import fit_gated
 from cfray.debias.joint_published import fit_published
-from cfray.debias.transform import Debiaser, read_debiaser
-
-METHODS: dict[str, type[Debiaser]] = {
-    kind.method: kind for kind in (GatedJoint, PublishedJoint, ClipClip, BiasedPrompts, ClosedForm)
-}
 
 
 def fit(data: DebiasData, config: MethodConfig, score: Callable[[Debiaser], float] | None = None) -> Debiaser:
@@ -37,12 +32,3 @@ def fit(data: DebiasData, config: MethodConfig, score: Callable[[Debiaser], floa
     if isinstance(config, BiasedPromptsConfig):
         return fit_biased_prompts(data, regularisation=config.regularisation)
     return fit_closed_form(data)
-
-
-def load_debiaser(place: str) -> Debiaser:
-    """Read a debiaser from the folder that ``Debiaser.save`` wrote.
-
-    Raises:
-        UserError: if there is none, or it cannot be read here.
-    """
-    return read_debiaser(place, METHODS)

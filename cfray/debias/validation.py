@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from cfray.clip.debiasers import Debiaser
 from cfray.debias.cache import EmbeddingCache
 from cfray.debias.config import ReferenceConfig
 from cfray.debias.data import DebiasData
 from cfray.debias.faces import read_labelled_table
 from cfray.debias.texts import with_article
-from cfray.debias.transform import Debiaser
 from cfray.metrics import able, class_prototypes, rank_fairness, similarity, zero_shot_accuracy
 
 TOP_SHARE = 0.1

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from cfray import storage
-from cfray.clip.blend import blend
-from cfray.clip.model import ClipModel, load_clip
+from cfray.clip.debiased import read_debiaser
+from cfray.clip.model import ClipModel, debias_clip, load_clip
+from cfray.clip.pair import load_blend
 from cfray.cluster import require_workers
 from cfray.errors import UserError
 from cfray.evaluate.benchmark import Measurement
@@ -78,18 +79,22 @@ class Comparer:
 
 
 def load_compared(name: str, config: ComparedModel) -> ClipModel:
-    """The model, or the blend, that a row of a comparison describes.
+    """The model that a row of a comparison describes: a CLIP or a blend, with a debiaser or without.
 
     Raises:
-        UserError: if a model is missing or the two of a blend do not fit.
+        UserError: if a model is missing, the two of a blend do not fit, or a debiaser was fitted on other weights.
     """
-    clip = load_clip(config.model)
-    if config.tuned is not None:
-        try:
-            clip.model.load_state_dict(blend(clip.model.state_dict(), load_clip(config.tuned).model.state_dict(), config.alpha))
-        except ValueError as error:
-            raise UserError(f"models.{name}: {config.model!r} and {config.tuned!r}: {error}") from None
-    return clip
+    try:
+        if config.debiaser is None and config.tuned is None:
+            return load_clip(config.model, strength=config.strength)
+        clip = load_clip(config.model) if config.tuned is None else load_blend(config.model, config.tuned, config.alpha)
+        if config.debiaser is None:
+            return clip
+        debiaser, saved = read_debiaser(config.debiaser)
+        strength = saved if config.strength is None else config.strength
+        return debias_clip(clip, debiaser, strength, other_weights=config.other_weights)
+    except UserError as error:
+        raise UserError(f"models.{name}: {error}") from None
 
 
 def compare(config: CompareConfig) -> dict[str, Any]:

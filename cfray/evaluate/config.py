@@ -40,6 +40,8 @@ class MeasuringConfig(Config):
 class EvaluateConfig(MeasuringConfig):
     """``jobs/evaluate.py``: fairness and accuracy of (1 - alpha) * ``base`` + alpha * ``tuned`` for each alpha.
 
+    Where ``tuned`` is a debiased model, alpha is the strength of its debiaser and ``base`` the CLIP it was fitted on.
+
     Of the ``benchmarks`` the first that measures fairness decides the recommended alpha.
     """
 
@@ -51,16 +53,25 @@ class EvaluateConfig(MeasuringConfig):
 
 
 class ComparedModel(Config):
-    """A model as ``load_clip`` names it, or the blend of it and ``tuned`` at ``alpha``."""
+    """A model as ``load_clip`` names it, or the blend of it and ``tuned`` at ``alpha``.
+
+    ``debiaser``: a debiased model whose debiaser goes behind this one; where it was fitted on another model,
+    ``other_weights`` says that this is meant. ``strength``: of the debiaser, in place of the one it was saved with.
+    """
 
     model: str
     tuned: str | None = None
     alpha: float | None = Field(None, ge=0, le=1)
+    debiaser: str | None = None
+    strength: float | None = Field(None, ge=0, le=1)
+    other_weights: bool = False
 
     @model_validator(mode="after")
     def _blend_is_whole(self) -> ComparedModel:
         if (self.tuned is None) != (self.alpha is None):
             raise ValueError("a blend needs both tuned and alpha, another model neither")
+        if self.tuned is not None and self.strength is not None and self.debiaser is None:
+            raise ValueError("a blend has no strength; name its debiaser")
         return self
 
 

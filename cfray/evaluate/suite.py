@@ -10,8 +10,8 @@ import torch
 from ray.util import ActorPool
 
 from cfray import storage
-from cfray.clip.blend import blend
-from cfray.clip.model import load_clip, save_clip
+from cfray.clip.model import save_clip
+from cfray.clip.pair import load_pair
 from cfray.cluster import require_workers
 from cfray.errors import UserError
 from cfray.evaluate.config import EvaluateConfig
@@ -30,9 +30,8 @@ class Evaluator:
         self._device = torch.device("cuda" if config.gpus_per_worker else "cpu")
         if not config.gpus_per_worker:
             torch.set_num_threads(max(1, int(config.cpus_per_worker)))
-        self._clip = load_clip(config.base)
-        self._base = {key: value.clone() for key, value in self._clip.model.state_dict().items()}
-        self._tuned = load_clip(config.tuned).model.state_dict()
+        self._pair = load_pair(config.base, config.tuned)
+        self._clip = self._pair.clip
         self._settings, self._able_accuracy = config.settings, config.able_accuracy
         self._benchmarks = [build_benchmark(benchmark, self._settings) for benchmark in config.benchmarks]
         self._clip.model.to(self._device)
@@ -41,7 +40,7 @@ class Evaluator:
         """Embed the galleries of all benchmarks for these alphas, every image read and decoded once."""
         galleries = [gallery for benchmark in self._benchmarks for gallery in benchmark.galleries]
         if galleries:
-            states = [blend(self._base, self._tuned, alpha) for alpha in alphas]
+            states = [self._pair.at(alpha) for alpha in alphas]
             embed_in_one_pass(self._clip, states, galleries, self._settings)
 
     def reports(self) -> list[dict[str, Any]]:
@@ -49,8 +48,8 @@ class Evaluator:
         return [benchmark.report.to_dict() for benchmark in self._benchmarks]
 
     def measure(self, alpha: float) -> dict[str, Any]:
-        """Fairness and accuracy of the blend at ``alpha``."""
-        self._clip.model.load_state_dict(blend(self._base, self._tuned, alpha))
+        """Fairness and accuracy at ``alpha``."""
+        self._clip.model.load_state_dict(self._pair.at(alpha))
         point: dict[str, Any] = {"alpha": alpha, "fairness": {}, "accuracy": {}}
         for benchmark in self._benchmarks:
             found = benchmark.measure(self._clip)
@@ -97,8 +96,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         points = _measure_all(config)
     alpha = recommend(points, config.max_accuracy_lost)
     place = storage.join(config.output, CHECKPOINT)
-    base, tuned = load_clip(config.base), load_clip(config.tuned)
-    save_clip(base, config.base, blend(base.model.state_dict(), tuned.model.state_dict(), alpha), place)
+    pair = load_pair(config.base, config.tuned)
+    save_clip(pair.clip, config.base, pair.at(alpha), place)
     record.finish(alphas=points, recommended_alpha=alpha, checkpoint=place)
     return record.data
 
@@ -114,10 +113,7 @@ def preflight(config: EvaluateConfig) -> None:
     if outside or 0 not in config.alphas:
         raise UserError(f"alphas={config.alphas} must lie in [0, 1] and hold 0, the model that the others are compared with")
     require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
-    try:
-        blend(load_clip(config.base).model.state_dict(), load_clip(config.tuned).model.state_dict(), 0.5)
-    except ValueError as error:
-        raise UserError(f"base={config.base!r} and tuned={config.tuned!r}: {error}") from None
+    load_pair(config.base, config.tuned)
     for benchmark in config.benchmarks:
         build_benchmark(benchmark, config.settings)
     storage.require_writable(config.output)

@@ -11,7 +11,7 @@ import torch
 from ray.train.torch import TorchTrainer
 
 from cfray import storage
-from cfray.clip.model import load_clip
+from cfray.clip.model import load_clip, require_undebiased
 from cfray.cluster import require_workers
 from cfray.config import config_hash
 from cfray.dataset.store import read_sets
@@ -88,7 +88,7 @@ def preflight(config: TrainConfig) -> None:
                 f"rehearsal.images_per_step={config.rehearsal.images_per_step} must be a multiple of "
                 f"workers={config.workers} and at most the {held} pictures of {config.rehearsal.data!r}"
             )
-    load_clip(config.model)
+    require_undebiased(load_clip(config.model), config.model)
     storage.require_writable(config.output)
 
 

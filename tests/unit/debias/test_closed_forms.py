@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
+from cfray.clip.debiasers import balanced_direction
 from cfray.debias.biased_prompts import calibrated_projection, fit_biased_prompts
-from cfray.debias.closed_form import attribute_basis, balanced_direction, fit_closed_form
+from cfray.debias.closed_form import attribute_basis, fit_closed_form
 
 
 def unit(x):

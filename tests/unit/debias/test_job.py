@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from cfray.clip.debiasers import GatedJoint
 from cfray.clip.embed import embed_texts
 from cfray.clip.model import load_clip
 from cfray.config import build_config
 from cfray.debias.config import DebiasConfig, JointConfig
-from cfray.debias.job import debias, load_debiased
-from cfray.debias.joint import GatedJoint
+from cfray.debias.job import debias
 from cfray.debias.validation import Reference, split_held_out, validation_able
 from cfray.errors import UserError
 from cfray.metrics import able, max_skew
@@ -49,16 +49,16 @@ def test_a_debiased_model_is_written_and_loads_as_a_clip(faces, tmp_path):
     record = debias(config)
     place = record["result"]["model"]
     texts = ["a photo of a nurse"]
-    base, debiased = embed_texts(load_clip("world:clip"), texts), embed_texts(load_debiased(place), texts)
+    base, debiased = embed_texts(load_clip("world:clip"), texts), embed_texts(load_clip(place), texts)
     assert not torch.equal(base, debiased)
-    assert torch.equal(embed_texts(load_debiased(place, strength=0), texts), base)
+    assert torch.equal(embed_texts(load_clip(place, strength=0), texts), base)
     assert debias(config)["finished"] == record["finished"]
     settings = json.loads((tmp_path / "run/model/debias.json").read_text())
     assert settings["weights"] == record["result"]["weights"]
     with pytest.raises(UserError, match="fitted on a model with hash"):
         settings["weights"] = "0" * 16
         (tmp_path / "run/model/debias.json").write_text(json.dumps(settings))
-        load_debiased(place)
+        load_clip(place)
 
 
 def test_a_reference_gives_the_able_of_the_fit(faces, tmp_path):

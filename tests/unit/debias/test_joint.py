@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from cfray.clip.debiasers import GatedJoint, PublishedJoint
 from cfray.debias.config import GatedForm, PublishedForm
-from cfray.debias.joint import GatedJoint, PublishedJoint
 from cfray.debias.joint_gated import fit_gated, gated_loss, group_imbalance, set_imbalance
 from cfray.debias.joint_losses import bias_vectors
 from cfray.debias.joint_published import PublishedFit, fit_published
