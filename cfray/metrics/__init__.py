@@ -4,6 +4,7 @@ from cfray.metrics.agreement import GroupAgreement, group_agreement
 from cfray.metrics.bootstrap import Interval, bootstrap_interval, paired_bootstrap_interval
 from cfray.metrics.classifier import ClassifierFairness, classifier_fairness
 from cfray.metrics.divergence import ndkl
+from cfray.metrics.diversity import SharedInformation, mutual_information, vendi_score
 from cfray.metrics.fairness import (
     Estimate,
     RankFairness,
@@ -33,6 +34,7 @@ __all__ = [
     "RankFairness",
     "Recall",
     "RetrievalRanks",
+    "SharedInformation",
     "WorstGroupRecall",
     "able",
     "bias_at_k",
@@ -44,6 +46,7 @@ __all__ = [
     "group_agreement",
     "max_skew",
     "min_skew",
+    "mutual_information",
     "ndkl",
     "normalise",
     "paired_bootstrap_interval",
@@ -56,6 +59,7 @@ __all__ = [
     "summarise",
     "top_k_accuracy",
     "true_class_ranks",
+    "vendi_score",
     "worst_group_recall",
     "zero_shot_accuracy",
 ]
