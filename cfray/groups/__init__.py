@@ -6,15 +6,23 @@
 >>> inferred.groups, inferred.confidence
 """
 
-from cfray.groups.clusters import InferredGroups, appearance_clusters, concept_directions
-from cfray.groups.infer import WordingSensitivity, combine_groups, infer_groups, similarity_vectors, wording_sensitivity
+from cfray.groups.clusters import AppearanceClusters, InferredGroups, concept_directions
+from cfray.groups.infer import (
+    PromptGroups,
+    WordingSensitivity,
+    combine_groups,
+    infer_groups,
+    similarity_vectors,
+    wording_sensitivity,
+)
 from cfray.groups.prompts import AttributePrompts, load_attribute
 
 __all__ = [
+    "AppearanceClusters",
     "AttributePrompts",
     "InferredGroups",
+    "PromptGroups",
     "WordingSensitivity",
-    "appearance_clusters",
     "combine_groups",
     "concept_directions",
     "infer_groups",

@@ -16,37 +16,71 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import softmax
 
 from cfray.errors import UserError
-from cfray.groups.clusters import TINY, InferredGroups, require_groups, soft_clusters
+from cfray.groups.clusters import TINY, InferredGroups, SoftClusters, require_groups
 from cfray.metrics import group_agreement, normalise
 from cfray.metrics.ranking import as_array
 
 Method = Literal["argmax", "kmeans", "gmm"]
 
 
-def infer_groups(
-    images: Any, prompts: Any, values: tuple[str, ...], *, method: Method = "argmax", n_groups: int | None = None,
-    temperature: float = 0.01, seed: int = 0,
-) -> InferredGroups:  # fmt: skip
-    """Infer groups from embeddings of images and of attribute prompts.
+class PromptGroups:
+    """Groups by attribute prompts, fitted on embeddings of images.
 
-    ``argmax`` takes the most similar value. ``kmeans`` and ``gmm`` cluster the contrasts between the similarities, so that what
-    an image shares with all prompts does not count; with as many clusters as values each cluster is named by one value (the
-    best one-to-one matching), and group i is value i whatever the method.
+    ``argmax`` takes the most similar value and has nothing to fit. ``kmeans`` and ``gmm`` cluster the contrasts between the
+    similarities, so that what an image shares with all prompts does not count; with as many clusters as values each cluster is
+    named by one value (the best one-to-one matching), and group i is value i whatever the method.
 
     Args:
         images: (n, d) embeddings.
         prompts: (V, W, d) embeddings of the prompts, see ``AttributePrompts.flat``.
         values: the V names of the values.
         method: see above.
-        n_groups: number of clusters; when left out V for ``kmeans``, and for ``gmm`` chosen by ``soft_clusters``.
+        n_groups: number of clusters; when left out V for ``kmeans``, and for ``gmm`` chosen by ``SoftClusters``.
         temperature: of ``argmax``'s relevancy softmax(similarity / temperature): 1 / logit_scale of the CLIP.
         seed: of the clusterings.
 
     Raises:
-        UserError: as ``similarity_vectors``; for names that are not V, ``n_groups`` that does not fit; or if all samples end
-            in one group.
+        UserError: as ``similarity_vectors``; for names that are not V, or ``n_groups`` that does not fit.
     """
-    found = _infer(similarity_vectors(images, prompts), values, method, n_groups, temperature, seed)
+
+    def __init__(
+        self, images: Any, prompts: Any, values: tuple[str, ...], *, method: Method = "argmax", n_groups: int | None = None,
+        temperature: float = 0.01, seed: int = 0,
+    ):  # fmt: skip
+        self._prompts, self._temperature, self._clusters = prompts, temperature, None
+        self.names = values = tuple(values)
+        similarities = similarity_vectors(images, prompts)
+        if len(values) != similarities.shape[1]:
+            raise UserError(f"{len(values)} names for prompts of {similarities.shape[1]} values; give one name for each")
+        if method == "argmax":
+            if n_groups is not None:
+                raise UserError(f"n_groups={n_groups} does not go with argmax, whose groups are the values; leave it out")
+            return
+        if n_groups is None and method == "kmeans":
+            n_groups = len(values)
+        self._clusters = SoftClusters(_contrasts(similarities), method=method, n_groups=n_groups, seed=seed)
+        relevancy = self._clusters.relevancy(_contrasts(similarities))
+        self._order, self.names = _name(relevancy, similarities, values)
+
+    def infer(self, images: Any) -> InferredGroups:
+        """The groups of images (n, d), those that were fitted or others."""
+        similarities = similarity_vectors(images, self._prompts)
+        if self._clusters is None:
+            relevancy = softmax(similarities / self._temperature, axis=1)
+            return InferredGroups(similarities.argmax(axis=1), relevancy, self.names)
+        relevancy = self._clusters.relevancy(_contrasts(similarities))[:, self._order]
+        return InferredGroups(relevancy.argmax(axis=1), relevancy, self.names)
+
+
+def infer_groups(
+    images: Any, prompts: Any, values: tuple[str, ...], *, method: Method = "argmax", **settings: Any
+) -> InferredGroups:
+    """Fit ``PromptGroups`` on images and infer their groups; arguments as there.
+
+    Raises:
+        UserError: as ``PromptGroups``, or if all samples end in one group.
+    """
+    found = PromptGroups(images, prompts, values, method=method, **settings).infer(images)
     way_out = "these prompts do not tell them apart: give other wordings, or method=kmeans, which splits what there is"
     require_groups(found, method, way_out)
     return found
@@ -110,19 +144,19 @@ class WordingSensitivity:
 
 
 def wording_sensitivity(
-    images: Any, prompts: Any, values: tuple[str, ...], *, method: Method = "argmax", n_groups: int | None = None, seed: int = 0
+    images: Any, prompts: Any, values: tuple[str, ...], *, method: Method = "argmax", **settings
 ) -> WordingSensitivity:
     """How much groups depend on the wording; arguments and errors as ``infer_groups``.
 
     Group ids are compared as they are where groups are values, else after the best one-to-one matching.
     """
-    together = infer_groups(images, prompts, values, method=method, n_groups=n_groups, seed=seed)
+    together = infer_groups(images, prompts, values, method=method, **settings)
     prompts, agreement, without = as_array(prompts), [], []
     for w in range(prompts.shape[1]):
-        alone = _infer(similarity_vectors(images, prompts[:, w : w + 1]), values, method, n_groups, 0.01, seed)
+        alone = PromptGroups(images, prompts[:, w : w + 1], values, method=method, **settings).infer(images)
         if len(np.unique(alone.groups)) < 2:
             without.append(w)
-        if alone.names == together.names == values:
+        if alone.names == together.names == tuple(values):
             agreement.append(np.mean(alone.groups == together.groups))
         else:
             _, ids = np.unique(together.groups, return_inverse=True)
@@ -130,22 +164,9 @@ def wording_sensitivity(
     return WordingSensitivity(np.array(agreement), tuple(without))
 
 
-def _infer(
-    similarities: np.ndarray, values: tuple[str, ...], method: Method, n_groups: int | None, temperature: float, seed: int
-) -> InferredGroups:
-    if len(values) != similarities.shape[1]:
-        raise UserError(f"{len(values)} names for prompts of {similarities.shape[1]} values; give one name for each")
-    if method == "argmax":
-        if n_groups is not None:
-            raise UserError(f"n_groups={n_groups} does not go with argmax, whose groups are the values; leave it out")
-        return InferredGroups(similarities.argmax(axis=1), softmax(similarities / temperature, axis=1), tuple(values))
-    if n_groups is None and method == "kmeans":
-        n_groups = len(values)
-    contrasts = similarities @ helmert(len(values)).T
-    relevancy = soft_clusters(contrasts, method=method, n_groups=n_groups, seed=seed)
-    order, names = _name(relevancy, similarities, tuple(values))
-    relevancy = relevancy[:, order]
-    return InferredGroups(relevancy.argmax(axis=1), relevancy, names)
+def _contrasts(similarities: np.ndarray) -> np.ndarray:
+    """(n, V - 1) coordinates of similarity vectors (n, V) in the space of what sums to 0."""
+    return similarities @ helmert(similarities.shape[1]).T
 
 
 def _name(relevancy: np.ndarray, similarities: np.ndarray, values: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:

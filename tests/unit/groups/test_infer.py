@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cfray.errors import UserError
-from cfray.groups import combine_groups, infer_groups, similarity_vectors, wording_sensitivity
+from cfray.groups import PromptGroups, combine_groups, infer_groups, similarity_vectors, wording_sensitivity
 from cfray.metrics import classifier_fairness, group_agreement
 
 VALUES = ("woman", "man")
@@ -43,6 +43,14 @@ def test_clusters_do_not_mind_a_prompt_that_all_images_like():
     assert np.mean(infer_groups(images, prompts, VALUES, method="kmeans").groups == true) > 0.98
     with pytest.raises(UserError, match="all 400 samples are in one group, 'woman', by argmax"):
         infer_groups(images, prompts, VALUES)
+
+
+@pytest.mark.parametrize("method", ["argmax", "kmeans", "gmm"])
+def test_fitted_groups_are_inferred_for_other_images(method):
+    images, prompts, true = planted((0.8, 0.2))
+    fitted = PromptGroups(images[:300], prompts, VALUES, method=method)
+    assert np.mean(fitted.infer(images[300:]).groups == true[300:]) > 0.97
+    assert len(fitted.infer(images[300:301]).groups) == 1
 
 
 def test_confidence_is_higher_where_groups_are_right():
