@@ -34,11 +34,16 @@ class EmbeddingCache:
         clip: any CLIP, a CFalpha blend or a fine-tuned one included.
         place: a local folder or remote place.
         batch: inputs per forward pass.
+
+    Attributes:
+        weights: hash of the CLIP's weights.
+        temperature: of its similarities, 1 / logit_scale.
     """
 
     def __init__(self, clip: ClipModel, place: str, *, batch: int = 64):
         self._clip, self._place, self._batch = clip, place, batch
         self.weights = weights_hash(clip.model.state_dict())
+        self.temperature = float(1 / clip.model.logit_scale.detach().exp())
 
     def images(self, pictures: Sequence[Picture]) -> torch.Tensor:
         """Embeddings, float32 (n, d), of pictures.

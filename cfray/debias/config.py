@@ -91,16 +91,21 @@ MethodConfig = Annotated[JointConfig | ClipClipConfig | BiasedPromptsConfig | Cl
 
 
 class PicturesConfig(Config):
-    """Labelled pictures: a CSV ``table``, a ``utkface`` folder, or a data set of counterfactual ``sets``; one of them.
+    """Pictures: a CSV ``table``, a ``utkface`` folder, a data set of counterfactual ``sets``, or a ``folder`` without labels;
+    one of them.
 
-    ``where`` keeps the rows of a table with these values, for example {split: train}.
+    ``where`` keeps the rows of a table with these values, for example {split: train}. ``inferred`` names the values of
+    attributes without labels, for example {gender: [Male, Female]}, which the CLIP itself tells apart by ``inference``.
     """
 
     table: str | None = None
     utkface: str | None = None
     sets: str | None = None
-    labels: list[str] = Field(description="labels to read; captions name them all")
+    folder: str | None = None
+    labels: list[str] = Field([], description="labels to read; captions name them all")
     where: dict[str, str] = {}
+    inferred: dict[str, list[str]] = {}
+    inference: Literal["argmax", "kmeans"] = "argmax"
 
 
 class ReferenceConfig(Config):

@@ -1,4 +1,4 @@
-"""Labelled pictures of people to fit on: a table of files, UTKFace's file names, or cfray's own counterfactual sets."""
+"""Pictures of people to fit on: a table of files, UTKFace's file names, cfray's own counterfactual sets, a bare folder."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cfray.dataset.store import read_sets
 from cfray.debias.cache import Picture
 from cfray.errors import UserError
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 UTKFACE_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_\d+")
 UTKFACE_GENDERS, UTKFACE_RACES = ("Male", "Female"), ("White", "Black", "Asian", "Indian", "Others")
 AGE_BINS = {"0-2": 2, "3-9": 9, "10-19": 19, "20-29": 29, "30-39": 39, "40-49": 49, "50-59": 59, "60-69": 69, "70+": 200}
@@ -97,6 +98,18 @@ def read_utkface(folder: str, attributes: list[str]) -> LabelledPictures:
         raise UserError(f"no UTKFace picture in {folder!r}; its files are named [age]_[gender]_[race]_[date].jpg")
     labels = {name: np.array([row[name] for row in rows]) for name in attributes}
     return LabelledPictures(pictures, labels, skipped={"malformed name": malformed})
+
+
+def read_folder(folder: str) -> LabelledPictures:
+    """The pictures below a folder, without labels.
+
+    Raises:
+        UserError: if there is none.
+    """
+    pictures = [path for path in sorted(Path(folder).rglob("*")) if path.suffix.lower() in SUFFIXES]
+    if not pictures:
+        raise UserError(f"no picture ({', '.join(SUFFIXES)}) in folder {folder!r}; give the folder that holds them")
+    return LabelledPictures(list(pictures), {})
 
 
 def read_counterfactual_sets(dataset: str, attributes: list[str]) -> LabelledPictures:

@@ -14,7 +14,8 @@ from cfray.clip.pair import load_blend
 from cfray.debias.cache import EmbeddingCache
 from cfray.debias.config import DebiasConfig, JointConfig, PicturesConfig
 from cfray.debias.data import check_labels, embed_training_data
-from cfray.debias.faces import LabelledPictures, read_counterfactual_sets, read_labelled_table, read_utkface
+from cfray.debias.faces import LabelledPictures, read_counterfactual_sets, read_folder, read_labelled_table, read_utkface
+from cfray.debias.inferred import check_inferred, infer_labels
 from cfray.debias.joint_published import require_batch
 from cfray.debias.methods import fit
 from cfray.debias.texts import load_texts
@@ -42,8 +43,10 @@ def debias(config: DebiasConfig) -> dict[str, Any]:
     record.start()
     clip = load_base(config)
     cache = EmbeddingCache(_on_device(clip), config.cache)
+    texts = load_texts(config.texts)
     with record.timed("embed"):
-        data = embed_training_data(cache, people, load_texts(config.texts), config.attributes)
+        people = infer_labels(cache, people, texts, config.pictures.inferred, config.pictures.inference)
+        data = embed_training_data(cache, people, texts, config.attributes)
         reference = None if config.reference is None else embed_reference(cache, config.reference)
     with record.timed("fit"):
         score = None
@@ -75,15 +78,20 @@ def _on_device(clip: ClipModel) -> ClipModel:
 
 
 def read_pictures(config: PicturesConfig) -> LabelledPictures:
-    """Read the labelled pictures of a configuration.
+    """Read the pictures of a configuration, with the labels that there are.
 
     Raises:
         UserError: if not exactly one source is named, or it cannot be read.
     """
-    sources = {"table": config.table, "utkface": config.utkface, "sets": config.sets}
+    sources = {"table": config.table, "utkface": config.utkface, "sets": config.sets, "folder": config.folder}
     named = [name for name, place in sources.items() if place is not None]
     if len(named) != 1:
-        raise UserError(f"pictures names {len(named)} sources ({', '.join(named) or 'none'}); give one of table, utkface, sets")
+        given = ", ".join(named) or "none"
+        raise UserError(f"pictures names {len(named)} sources ({given}); give one of {', '.join(sources)}")
+    if config.folder is not None:
+        if config.labels:
+            raise UserError(f"pictures.labels={config.labels} cannot be read from a folder; infer them or give a table")
+        return read_folder(config.folder)
     if config.table is not None:
         return read_labelled_table(config.table, config.labels, where=config.where)
     if config.utkface is not None:
@@ -99,7 +107,11 @@ def preflight(config: DebiasConfig) -> LabelledPictures:
             are fewer pictures than a batch, or the output cannot be written.
     """
     people = read_pictures(config.pictures)
-    check_labels(people, load_texts(config.texts), config.attributes)
+    texts, inferred = load_texts(config.texts), config.pictures.inferred
+    check_inferred(people, texts, inferred)
+    labelled = [name for name in config.attributes if name not in inferred]
+    if labelled or not inferred:
+        check_labels(people, texts, labelled)
     if isinstance(config.method, JointConfig) and config.method.form == "published":
         require_batch(config.method.published, len(people))
     load_base(config)

@@ -1,9 +1,7 @@
-import csv
 import json
 
 import pytest
 import torch
-from PIL import Image
 from torch.nn import functional as F
 
 from cfray.clip.debiasers import GatedJoint
@@ -15,24 +13,6 @@ from cfray.debias.job import debias
 from cfray.debias.validation import Reference, split_held_out, validation_able
 from cfray.errors import UserError
 from cfray.metrics import able, max_skew
-from cfray.world import corpora
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faces")
-    corpus = corpora.portraits(48, 7)
-    rows = [
-        {"file": f"{i}.png", "gender": corpus.labels["gender"][i], "skin_tone": corpus.labels["skin_tone"][i]}
-        for i in range(48)
-    ]
-    for i, picture in enumerate(corpus.pictures):
-        Image.fromarray(picture).save(folder / f"{i}.png")
-    with (folder / "labels.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return folder
 
 
 def configure(faces, output, **changes):
@@ -67,6 +47,14 @@ def test_a_reference_gives_the_able_of_the_fit(faces, tmp_path):
     record = debias(configure(faces, tmp_path / "run", reference=reference, method=method, validation_share=0.3))
     assert 0 < record["result"]["able"] < 1
     assert record["result"]["pictures"] < 48
+
+
+def test_pictures_without_labels_are_fitted_on_groups_that_clip_infers(faces, tmp_path):
+    pictures = {"folder": str(faces), "inferred": {"gender": ["feminine", "masculine"]}, "inference": "kmeans"}
+    record = debias(configure(faces, tmp_path / "run", pictures=pictures))
+    assert record["result"]["pictures"] == 48
+    with pytest.raises(UserError, match=r"pictures.labels=\['gender'\] cannot be read from a folder"):
+        debias(configure(faces, tmp_path / "other", pictures={"folder": str(faces), "labels": ["gender"]}))
 
 
 def test_refusals(faces, tmp_path):
