@@ -8,6 +8,24 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
+def s3_server():
+    from tests.object_store import ObjectStore  # moto takes seconds to import
+
+    server = ObjectStore()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def object_store(s3_server, monkeypatch):
+    """An S3 server that this process finds by its environment, without faults unless the test asks for some."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    yield s3_server
+    s3_server.share = 0.0
+
+
+@pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory) -> dict[str, str]:
     """Folders of tiny random checkpoints of production's architectures, by name."""
     from tests import checkpoints as tiny  # diffusers takes seconds to import, and most tests do without

@@ -59,8 +59,8 @@ def load_clip(name: str, *, augment: bool = False, strength: float | None = None
         strength: of a debiased model, in [0, 1]; that which it was saved with when left out.
 
     Raises:
-        UserError: if there is no such model, its debiaser was fitted on other weights, or a strength is given and it has
-            none.
+        UserError: if there is no such model, its files are not those that its checksums are of, its debiaser was fitted
+            on other weights, or a strength is given and it has none.
     """
     identifier, tag, folder = _locate(name)
     try:
@@ -99,6 +99,7 @@ def _locate(name: str) -> tuple[str, str | None, Path | None]:
     if (folder / CONFIG_FILE).is_file():
         if not (folder / WEIGHTS_FILE).is_file():
             raise UserError(f"CLIP model folder {name!r} has no {WEIGHTS_FILE}; export the model again")
+        storage.verify_folder(folder)
         return f"{LOCAL_DIR_PREFIX}{folder}", None, folder
     architecture, slash, tag = name.partition("/")
     if slash and tag in open_clip.list_pretrained_tags_by_model(architecture):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cfray import storage
+from cfray import s3, storage
 from cfray.dataset.schema import KEPT
 from cfray.errors import UserError
 
@@ -21,7 +21,7 @@ PARTS = "parts"
 def read_table(place: str, columns: list[str] | None = None) -> pa.Table:
     """Read one Parquet file."""
     filesystem, path = storage.resolve(place)
-    return pq.read_table(path, filesystem=filesystem, columns=columns)
+    return s3.retrying(lambda: pq.read_table(path, filesystem=filesystem, columns=columns))
 
 
 def write_table(place: str, table: pa.Table) -> None:

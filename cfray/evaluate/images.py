@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from pyarrow import fs
 
-from cfray import storage
+from cfray import s3, storage
 from cfray.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -49,7 +49,7 @@ class TarPicture(Picture):
     size: int
 
     def read(self) -> bytes:
-        return _open(self.place).read_at(self.size, self.offset)
+        return s3.retrying(lambda: _open(self.place).read_at(self.size, self.offset))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class ParquetPicture(Picture):
     def read(self) -> bytes:
         # The pictures of a row group are read one after the other by several threads; without the lock each would read it.
         with _ROW_GROUP_LOCK:
-            cell = _row_group(self.place, self.group, self.column)[self.row].as_py()
+            cell = s3.retrying(lambda: _row_group(self.place, self.group, self.column))[self.row].as_py()
         return (cell.get("bytes") if isinstance(cell, dict) else cell) or b""
 
 

@@ -38,6 +38,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     preflight(config)
     record = Record(config.output, "train", config)
     record.start()
+    filesystem, folder = storage.resolve(storage.join(config.output, "ray"))
     trainer = TorchTrainer(
         train_worker,
         train_loop_config=_for_workers(config).model_dump(mode="json"),
@@ -48,7 +49,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
         ),
         run_config=ray.train.RunConfig(
             name=f"train-{config_hash(config)}",
-            storage_path=storage.absolute(storage.join(config.output, "ray")),
+            storage_path=folder,
+            storage_filesystem=filesystem,
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
             failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
         ),

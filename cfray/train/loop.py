@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from cfray import storage
 from cfray.clip.embed import embed_images, embed_texts
 from cfray.clip.model import ClipModel, load_clip, save_clip
 from cfray.concepts.concepts import Concept
@@ -208,6 +209,7 @@ def _report(
     with tempfile.TemporaryDirectory() as scratch:
         save_clip(clip, config.model, clip.model.state_dict(), scratch)
         torch.save({"optimizer": optimizer.state_dict(), "curve": curve}, Path(scratch) / STATE_FILE)
+        storage.write_checksums(Path(scratch))
         ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(scratch))
 
 

@@ -1,4 +1,6 @@
+import errno
 import os
+import subprocess
 
 import pytest
 
@@ -38,6 +40,35 @@ def test_folders_go_up_and_down(tmp_path):
     assert (copy / "deep" / "a.bin").read_bytes() == b"a"
     with pytest.raises(UserError, match="empty or not found"):
         storage.download_folder(str(tmp_path / "nowhere"), tmp_path / "back")
+
+
+def test_a_folder_whose_files_changed_is_refused(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_bytes(b"whole")
+    storage.verify_folder(tmp_path / "model")  # one without checksums
+    storage.write_checksums(tmp_path / "model")
+    storage.verify_folder(tmp_path / "model")
+    assert subprocess.run(["sha256sum", "--check", storage.CHECKSUMS], cwd=tmp_path / "model").returncode == 0
+    (tmp_path / "model" / "weights").write_bytes(b"who")
+    with pytest.raises(UserError, match="model/weights' is damaged"):
+        storage.verify_folder(tmp_path / "model")
+    (tmp_path / "model" / "weights").unlink()
+    with pytest.raises(UserError, match="has no weights"):
+        storage.verify_folder(tmp_path / "model")
+
+
+def test_files_come_in_the_order_of_s3(tmp_path):
+    names = ["a-b/x", "a/y", "a.txt", "b", "a/b/c"]
+    for name in names:
+        storage.write_bytes(str(tmp_path / name), b"")
+    assert list(storage.list_files(str(tmp_path))) == sorted(str(tmp_path / name) for name in names)
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+    with pytest.raises(UserError, match="no space left to write .*file'; free some and run the job again"):
+        storage.write_bytes(str(tmp_path / "file"), b"new")
+    assert os.listdir(tmp_path) == []
 
 
 def test_missing_file_and_unknown_scheme(tmp_path):
