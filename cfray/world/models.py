@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import resources
 from pathlib import Path
 
@@ -12,8 +13,13 @@ MODELS = ("text-to-image", "parser", "clip", "skin-tone-reader", "gender-reader"
 
 
 def weights_folder() -> Path:
-    """The folder of package data that holds the models, one sub-folder each."""
-    return Path(str(resources.files("cfray.world").joinpath("weights")))
+    """The folder of package data that holds the models, one sub-folder each.
+
+    A job's uploaded working folder has the package without weights; those of the package installed on the node serve it.
+    """
+    own = Path(str(resources.files("cfray.world").joinpath("weights")))
+    installed = (Path(entry) / "cfray" / "world" / "weights" for entry in sys.path)
+    return next((folder for folder in (own, *installed) if folder.is_dir()), own)
 
 
 def model_path(model: str) -> str:
