@@ -15,11 +15,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import ray
+
 from cfray import storage
 from cfray.config import Config, config_hash, load_config
 from cfray.errors import UserError
 
 C = TypeVar("C", bound=Config)
+REVISION = "CFRAY_REVISION"
 PACKAGES = ("cfray", "ray", "torch", "open_clip_torch", "diffusers", "transformers", "pyarrow", "numpy")
 
 
@@ -42,13 +45,18 @@ def run_job(kind: type[C], description: str, job: Callable[[C], str]) -> None:
 
 
 class Record:
-    """What was run and what came out: ``record.json`` in the run's folder, written anew at every change."""
+    """What was run and what came out: ``record.json`` in the run's folder, written anew at every change.
+
+    ``started`` has the time of every start (a run that was killed has several), ``hosts`` the nodes of the cluster at any
+    of them, ``seconds`` the wall time of the stages since the last.
+    """
 
     def __init__(self, place: str, job: str, config: Config):
         self._place = storage.join(place, "record.json")
         self.data: dict[str, Any] = {
             "schema": 1, "job": job, "config": config.model_dump(mode="json"), "config_hash": config_hash(config),
-            "started": _now(), "finished": None, "host": platform.node(), "git_revision": git_revision(),
+            "seeds": _seeds(config.model_dump(mode="json")), "started": [], "finished": None, "hosts": [],
+            "git_revision": git_revision(), "python": platform.python_version(),
             "packages": {name: importlib.metadata.version(name) for name in PACKAGES}, "seconds": {}, "result": {},
         }  # fmt: skip
 
@@ -63,6 +71,10 @@ class Record:
 
     def start(self) -> None:
         """Claim the folder for this configuration: the record is there, unfinished, before any result is."""
+        if storage.exists(self._place):
+            before = json.loads(storage.read_bytes(self._place))
+            self.data |= {"started": before["started"], "hosts": before["hosts"]}
+        self.data["started"] = [*self.data["started"], _now()]
         self._write()
 
     def finish(self, **result: Any) -> None:
@@ -72,6 +84,7 @@ class Record:
         self._write()
 
     def _write(self) -> None:
+        self.data["hosts"] = sorted({*self.data["hosts"], *hosts()})
         storage.write_bytes(self._place, (json.dumps(self.data, indent=2) + "\n").encode())
 
 
@@ -104,8 +117,28 @@ def _differing(old: dict, new: dict, prefix: str = "") -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _seeds(config: dict[str, Any], prefix: str = "") -> dict[str, int]:
+    """Every seed of a configuration by its dotted key."""
+    found = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found |= _seeds(value, f"{prefix}{key}.")
+        elif key == "seed":
+            found[prefix + key] = value
+    return found
+
+
+def hosts() -> list[str]:
+    """Names of the live nodes of the cluster that this process is connected to, or of this machine alone."""
+    if not ray.is_initialized():
+        return [platform.node()]
+    return sorted({node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]})
+
+
 def git_revision() -> str | None:
-    """The commit of the working folder, or None outside a git checkout (as in an uploaded working_dir)."""
+    """The commit of the working folder, or of the checkout that it was uploaded from where CFRAY_REVISION names it."""
+    if REVISION in os.environ:
+        return os.environ[REVISION]
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, cwd=os.getcwd())
     except (OSError, subprocess.CalledProcessError):

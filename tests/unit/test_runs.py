@@ -1,4 +1,5 @@
 import json
+import platform
 import sys
 
 import pytest
@@ -25,6 +26,20 @@ def test_only_a_finished_run_counts(tmp_path):
     assert found["result"] == {"checkpoint": "there"}
     assert found["seconds"]["train"] >= 0
     assert json.loads((tmp_path / "record.json").read_text()) == found
+
+
+def test_a_run_that_was_killed_keeps_its_starts(tmp_path, monkeypatch):
+    monkeypatch.setenv("CFRAY_REVISION", "abc123")
+    for _ in range(2):
+        record = Record(str(tmp_path), "train", CONFIG)
+        record.start()
+    record.finish()
+    found = json.loads((tmp_path / "record.json").read_text())
+    assert len(found["started"]) == 2
+    assert found["hosts"] == [platform.node()]
+    assert found["seeds"] == {"seed": 0}
+    assert found["git_revision"] == "abc123"
+    assert {"ray", "torch", "cfray"} <= found["packages"].keys()
 
 
 def test_another_configuration_is_refused_by_name(tmp_path):
