@@ -1,6 +1,7 @@
 """Fairness and accuracy metrics: plain functions of arrays, with no Ray and no network."""
 
 from cfray.metrics.agreement import GroupAgreement, group_agreement
+from cfray.metrics.attributes import fairness_of_attributes, fairness_of_targets, fairness_summary, summarise
 from cfray.metrics.bootstrap import Interval, bootstrap_interval, paired_bootstrap_interval
 from cfray.metrics.classifier import ClassifierFairness, classifier_fairness
 from cfray.metrics.divergence import ndkl
@@ -8,11 +9,8 @@ from cfray.metrics.diversity import SharedInformation, mutual_information, vendi
 from cfray.metrics.fairness import (
     Estimate,
     RankFairness,
-    fairness_of_targets,
-    fairness_summary,
     paired_difference,
     rank_fairness,
-    summarise,
 )
 from cfray.metrics.ranking import normalise, rank_top_k, similarity
 from cfray.metrics.retrieval import (
@@ -41,6 +39,7 @@ __all__ = [
     "bootstrap_interval",
     "class_prototypes",
     "classifier_fairness",
+    "fairness_of_attributes",
     "fairness_of_targets",
     "fairness_summary",
     "group_agreement",

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from cfray.metrics.bootstrap import Interval
-from cfray.metrics.divergence import top_terms
-from cfray.metrics.ranking import as_array, check_k, check_scores
-from cfray.metrics.resampling import METRICS, Draws, GalleryResampler, rank_metrics, recentred_bounds
+from cfray.metrics.divergence import divergences
+from cfray.metrics.ranking import check_k, check_scores
+from cfray.metrics.resampling import METRICS, Draws, GalleryResampler, Partition, rank_metrics, recentred_bounds
 from cfray.metrics.skew import Target, check_absent, check_groups, skew_from_counts, target_shares
 
 
@@ -60,58 +60,76 @@ class RankFairness:
         return {f"{metric.replace('_', '')}@{self.k}": asdict(self.mean[metric]) for metric in METRICS}
 
 
-def _measure(
-    scores: Any, groups: Any, targets: Sequence[Target], draws: Draws, *, k: int, absent: str, n_groups: int | None
-) -> list[RankFairness]:
-    """``rank_fairness`` for several targets, which share the ranking and every draw."""
-    scores = check_scores(scores)
+def measure_partitions(
+    scores: np.ndarray, partitions: Sequence[Partition], draws: Draws, *, ks: Sequence[int], absent: str
+) -> list[list[RankFairness]]:
+    """Per partition the results for every k and target, k by k. All share the ranking and every draw."""
+    ks = [check_k(k, scores.shape[1]) for k in ks]
+    rankings = GalleryResampler(scores, max(ks))
+    # An absent group in a random draw is no fault of the ranking, so "error" is for the measured ranking only.
+    drawn_rule = "one" if absent == "error" else absent
+    floors = draws.floors(partitions, ks, drawn_rule)
+    galleries = [None] * len(partitions)
+    if draws.resample != "queries":
+        galleries = draws.galleries(rankings, partitions, ks, drawn_rule)
+    queries, results = draws.queries(len(scores)), []
+    for part, floor, resampled in zip(partitions, floors, galleries, strict=True):
+        sizes = np.bincount(part.groups, minlength=part.n_groups)
+        top = part.groups[rankings.top()]
+        results.append([])
+        for i, found in enumerate(divergences(top, part.n_groups, ks)):
+            check_absent(found.counts, ks[i], absent)
+            for t, target in enumerate(part.targets):
+                share = target_shares(target, sizes)
+                values = rank_metrics(found, share, absent)
+                if resampled is None:
+                    each = np.broadcast_to(values[:, None], (len(METRICS), draws.n_bootstrap, len(scores)))
+                else:
+                    each = resampled[i, t]
+                query_intervals, resampled_means = _intervals(each, values, queries, draws)
+                mean = {
+                    metric: _estimate(values[m], resampled_means.get(metric), floor[i, t, m], draws.confidence)
+                    for m, metric in enumerate(METRICS)
+                }
+                result = RankFairness(
+                    k=ks[i], target=target if isinstance(target, str) else "given", group_sizes=sizes, target_shares=share,
+                    top_shares=found.counts / ks[i], skew=skew_from_counts(found.counts, share, absent),
+                    max_skew=values[0], min_skew=values[1], ndkl=values[2],
+                    absent_groups=(found.counts == 0).sum(axis=1), query_intervals=query_intervals, mean=mean,
+                    resampled_means=resampled_means,
+                    draws=(draws, len(scores), zlib.crc32(part.groups), ks[i], absent, *share.tolist()),
+                )  # fmt: skip
+                results[-1].append(result)
+    return results
+
+
+def _intervals(
+    each: np.ndarray, values: np.ndarray, queries: np.ndarray, draws: Draws
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Per metric the interval of every query (Q, 2) and the mean over queries of every resample (B,), from resamples
+    (3, B, Q) and values (3, Q); both empty without resamples."""
+    if not draws.n_bootstrap:
+        return {}, {}
+    bounds = recentred_bounds(each.swapaxes(0, 1), values, draws.confidence)
+    means = np.take_along_axis(each, queries[None], axis=2).mean(axis=2)
+    per_query = {metric: np.stack(pair, axis=1) for metric, *pair in zip(METRICS, *bounds, strict=True)}
+    return per_query, dict(zip(METRICS, means, strict=True))
+
+
+def _estimate(values: np.ndarray, resampled: np.ndarray | None, floor: float, confidence: float) -> Estimate:
+    value = float(values.mean())
+    low = high = None
+    if resampled is not None:
+        low, high = map(float, recentred_bounds(resampled, value, confidence))
+    return Estimate(value, low, high, None if np.isnan(floor) else float(floor))
+
+
+def partition_of(scores: np.ndarray, groups: Any, targets: Sequence[Target], n_groups: int | None) -> Partition:
+    """The checked groups of a gallery that ``scores`` (Q, n) rank."""
     groups, sizes = check_groups(groups, n_groups)
     if len(groups) != scores.shape[1]:
         raise ValueError(f"groups have {len(groups)} entries, scores rank a gallery of {scores.shape[1]}; give one per image")
-    k, n_groups = check_k(k, len(groups)), len(sizes)
-    shares = [target_shares(target, sizes) for target in targets]
-    rankings = GalleryResampler(scores, groups, k)
-    terms = top_terms(rankings.top(), n_groups)
-    check_absent(terms.counts, k, absent)
-    # An absent group in a random draw is no fault of the ranking, so "error" is for the measured ranking only.
-    drawn_rule = "one" if absent == "error" else absent
-    floors = draws.floors(groups, n_groups, k, shares, drawn_rule)
-    values = np.stack([rank_metrics(terms, share, absent) for share in shares])
-    if draws.resample == "queries":
-        galleries = np.broadcast_to(values[:, :, None], (*values.shape[:2], draws.n_bootstrap, len(scores)))
-    else:
-        galleries = draws.galleries(rankings, n_groups, targets, drawn_rule)
-    queries = draws.queries(len(scores))
-    results = []
-    for t, (target, share) in enumerate(zip(targets, shares, strict=True)):
-        intervals, mean, resampled_means = {}, {}, {}
-        for m, metric in enumerate(METRICS):
-            low = high = None
-            value = float(values[t, m].mean())
-            if draws.n_bootstrap:
-                intervals[metric] = np.stack(recentred_bounds(galleries[t, m], values[t, m], draws.confidence), axis=1)
-                resampled_means[metric] = np.take_along_axis(galleries[t, m], queries, axis=1).mean(axis=1)
-                low, high = map(float, recentred_bounds(resampled_means[metric], value, draws.confidence))
-            mean[metric] = Estimate(value, low, high, floors[t][m])
-        results.append(
-            RankFairness(
-                k=k,
-                target=target if isinstance(target, str) else "given",
-                group_sizes=sizes,
-                target_shares=share,
-                top_shares=terms.counts / k,
-                skew=skew_from_counts(terms.counts, share, absent),
-                max_skew=values[t, 0],
-                min_skew=values[t, 1],
-                ndkl=values[t, 2],
-                absent_groups=(terms.counts == 0).sum(axis=1),
-                query_intervals=intervals,
-                mean=mean,
-                resampled_means=resampled_means,
-                draws=(draws, len(scores), zlib.crc32(groups), k, absent, *share.tolist()),
-            )
-        )
-    return results
+    return Partition(groups, len(sizes), targets)
 
 
 def rank_fairness(
@@ -158,62 +176,8 @@ def rank_fairness(
         Geyik, Ambler, Kenthapadi 2019 (arXiv 1905.01989); Owen 2007, The pigeonhole bootstrap (arXiv 0712.1111).
     """
     draws = Draws(n_floor, n_bootstrap, confidence, resample, seed)
-    return _measure(scores, groups, [target], draws, k=k, absent=absent, n_groups=n_groups)[0]
-
-
-def fairness_of_targets(
-    scores: Any, groups: Any, *, k: int, group_names: Sequence[str], seed: int = 0, n_bootstrap: int = 1000, n_floor: int = 1000
-) -> list[RankFairness]:
-    """``rank_fairness`` for the targets "uniform" and "pool", in this order, which share the ranking and every draw.
-
-    Args:
-        scores: (Q, n).
-        groups: (n,) ids into ``group_names``.
-        k, seed, n_bootstrap, n_floor: as in ``rank_fairness``; absent groups count as 1/k.
-        group_names: A names.
-
-    Raises:
-        ValueError: as ``rank_fairness``.
-    """
-    ids = as_array(groups)
-    empty = [name for group, name in enumerate(group_names) if ids.dtype.kind in "iub" and not (ids == group).any()]
-    if empty:
-        raise ValueError(f"group {empty[0]!r} has no member in the gallery of {len(ids)}; leave its name out")
-    draws = Draws(n_floor, n_bootstrap, confidence=0.95, resample="both", seed=seed)
-    return _measure(scores, groups, ["uniform", "pool"], draws, k=k, absent="one", n_groups=len(group_names))
-
-
-def summarise(both: Sequence[RankFairness], group_names: Sequence[str]) -> dict[str, Any]:
-    """What ``fairness_of_targets`` found as a dictionary for a result file; see ``fairness_summary``."""
-    uniform, pool = (result.to_dict() for result in both)
-    members = both[0].group_sizes.tolist()
-    top_shares = both[0].top_shares.mean(axis=0).tolist()
-    return {
-        **{metric: {"uniform": uniform[metric], "pool": pool[metric]} for metric in uniform},
-        "absent_groups": int(both[0].absent_groups.sum()),
-        "groups": {
-            name: {"members": n, "top_share": share} for name, n, share in zip(group_names, members, top_shares, strict=True)
-        },
-    }
-
-
-def fairness_summary(
-    scores: Any, groups: Any, *, k: int, group_names: Sequence[str], seed: int = 0, n_bootstrap: int = 1000, n_floor: int = 1000
-) -> dict[str, Any]:
-    """Both targets of ``rank_fairness`` in one pass, as a dictionary for a result file. Arguments as ``fairness_of_targets``.
-
-    Returns:
-        ``{"maxskew@K": {"uniform": {"value", "low", "high", "floor"}, "pool": {...}}, "minskew@K": ..., "ndkl@K": ...,
-        "absent_groups": n, "groups": {name: {"members": n, "top_share": s}}}``: absent_groups counts the pairs of a query
-        and a group that is absent from its top k, top_share is the mean over queries of the share among the top k.
-
-    Raises:
-        ValueError: as ``rank_fairness``.
-    """
-    both = fairness_of_targets(
-        scores, groups, k=k, group_names=group_names, seed=seed, n_bootstrap=n_bootstrap, n_floor=n_floor
-    )
-    return summarise(both, group_names)
+    scores = check_scores(scores)
+    return measure_partitions(scores, [partition_of(scores, groups, [target], n_groups)], draws, ks=[k], absent=absent)[0][0]
 
 
 def paired_difference(first: RankFairness, second: RankFairness, *, confidence: float = 0.95) -> dict[str, Interval]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cfray.metrics.bootstrap import percentile_bounds
-from cfray.metrics.divergence import TopTerms, top_terms
+from cfray.metrics.divergence import Divergences, divergences
 from cfray.metrics.ranking import rank_top_k
 from cfray.metrics.skew import Target, skew_from_counts, target_shares
 
@@ -24,34 +24,49 @@ class GalleryResampler:
 
     Args:
         scores: (Q, n) checked scores.
-        groups: (n,) group ids.
         k: 1..n.
         prefix: how many items to rank at first; twice as many are ranked whenever a resample needs more.
     """
 
-    def __init__(self, scores: np.ndarray, groups: np.ndarray, k: int, prefix: int | None = None) -> None:
-        self.scores, self.groups, self.k = scores, groups, k
+    def __init__(self, scores: np.ndarray, k: int, prefix: int | None = None) -> None:
+        self.scores, self.k = scores, k
         # m items are drawn m times on average with a standard deviation below sqrt(m), and 8 of those hardly ever happen.
         prefix = k + int(8 * np.sqrt(k)) + 32 if prefix is None else prefix
-        self.order = rank_top_k(scores, k=min(prefix, len(groups)))
+        self.order = rank_top_k(scores, k=min(prefix, scores.shape[1]))
 
     def top(self, counts: np.ndarray | None = None) -> np.ndarray:
-        """(Q, k) group ids of the best k when item j is in the gallery ``counts[j]`` times, (n,) summing to n; once if None."""
+        """(Q, k) the best k items when item j is in the gallery ``counts[j]`` times, (n,) summing to n; once if None."""
         if counts is None:
-            return self.groups[self.order[:, : self.k]]
-        copies = counts[self.order]
-        end = np.cumsum(copies, axis=1)
+            return self.order[:, : self.k]
+        end = np.take(counts.astype(np.int32), self.order, mode="clip").cumsum(axis=1, dtype=np.int32)
         if (end[:, -1] < self.k).any():
-            self.order = rank_top_k(self.scores, k=min(2 * self.order.shape[1], len(self.groups)))
+            self.order = rank_top_k(self.scores, k=min(2 * self.order.shape[1], self.scores.shape[1]))
             return self.top(counts)
-        taken = np.clip(self.k - (end - copies), 0, copies)
-        return np.repeat(self.groups[self.order].ravel(), taken.ravel()).reshape(len(self.order), self.k)
+        taken = np.diff(np.minimum(end, self.k), axis=1, prepend=0)
+        return np.repeat(self.order.ravel(), taken.ravel()).reshape(len(self.order), self.k)
 
 
-def rank_metrics(terms: TopTerms, target: np.ndarray, absent: str) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """The groups of one attribute of a gallery, with the target shares that they are held to."""
+
+    groups: np.ndarray
+    """(n,) group ids 0..A-1 in a small unsigned type."""
+    n_groups: int
+    targets: Sequence[Target]
+
+    def metrics(self, items: np.ndarray, ks: Sequence[int], sizes: np.ndarray, absent: str) -> np.ndarray:
+        """(ks, targets, 3, Q) metrics of rankings of items (Q, max k) of a gallery with ``sizes`` (A,) members per group."""
+        found = divergences(np.take(self.groups, items, mode="clip"), self.n_groups, ks)
+        shares = [target_shares(target, sizes) for target in self.targets]
+        return np.stack([[rank_metrics(at_k, share, absent) for share in shares] for at_k in found])
+
+
+def rank_metrics(found: Divergences, target: np.ndarray, absent: str) -> np.ndarray:
     """(3, Q) MaxSkew, MinSkew and NDKL, in the order of ``METRICS``, for target shares (A,)."""
-    skew = skew_from_counts(terms.counts, target, absent)
-    return np.stack([np.nanmax(skew, axis=1), np.nanmin(skew, axis=1), terms.ndkl(target)])
+    skew = skew_from_counts(found.counts, target, absent)
+    # fmax and fmin pass over the NaN of groups that a resampled gallery lost.
+    return np.stack([np.fmax.reduce(skew, axis=1), np.fmin.reduce(skew, axis=1), found.ndkl(target)])
 
 
 @dataclass(frozen=True)
@@ -70,26 +85,33 @@ class Draws:
         if min(self.n_floor, self.n_bootstrap) < 0:
             raise ValueError(f"n_floor={self.n_floor} and n_bootstrap={self.n_bootstrap} must not be negative; 0 means none")
 
-    def floors(self, groups: np.ndarray, n_groups: int, k: int, shares: list[np.ndarray], absent: str) -> list[list]:
-        """Per target the mean of each metric over random permutations of the gallery, None without permutations."""
+    def floors(self, partitions: Sequence[Partition], ks: Sequence[int], absent: str) -> list[np.ndarray]:
+        """Per partition (ks, targets, 3) the mean of each metric over random permutations; NaN without permutations."""
+        values = [np.full((len(ks), len(part.targets), len(METRICS)), np.nan) for part in partitions]
         if not self.n_floor:
-            return [[None] * len(METRICS) for _ in shares]
-        rng = np.random.default_rng((self.seed, 0))
-        # The first k of a permutation are k draws without replacement.
-        tops = [groups[rng.choice(len(groups), size=k, replace=False)] for _ in range(self.n_floor)]
-        terms = top_terms(np.stack(tops), n_groups)
-        return [rank_metrics(terms, share, absent).mean(axis=1).tolist() for share in shares]
+            return values
+        n = len(partitions[0].groups)
+        for i, k in enumerate(ks):
+            rng = np.random.default_rng((self.seed, 0))
+            # The first k of a permutation are k draws without replacement.
+            items = np.stack([rng.choice(n, size=k, replace=False) for _ in range(self.n_floor)])
+            for part, floors in zip(partitions, values, strict=True):
+                sizes = np.bincount(part.groups, minlength=part.n_groups)
+                floors[i] = part.metrics(items, [k], sizes, absent)[0].mean(axis=-1)
+        return values
 
-    def galleries(self, rankings: GalleryResampler, n_groups: int, targets: Sequence[Target], absent: str) -> np.ndarray:
-        """(targets, 3, B, Q) metrics of every query over galleries drawn with replacement."""
-        rng, groups = np.random.default_rng((self.seed, 1)), rankings.groups
-        values = np.empty((len(targets), len(METRICS), self.n_bootstrap, len(rankings.order)))
+    def galleries(
+        self, rankings: GalleryResampler, partitions: Sequence[Partition], ks: Sequence[int], absent: str
+    ) -> list[np.ndarray]:
+        """Per partition (ks, targets, 3, B, Q) metrics of every query over galleries drawn with replacement."""
+        rng, (n_queries, n) = np.random.default_rng((self.seed, 1)), rankings.scores.shape
+        values = [np.empty((len(ks), len(part.targets), len(METRICS), self.n_bootstrap, n_queries)) for part in partitions]
         for b in range(self.n_bootstrap):
-            counts = np.bincount(rng.integers(len(groups), size=len(groups)), minlength=len(groups))
-            sizes = np.bincount(groups, weights=counts, minlength=n_groups)
-            terms = top_terms(rankings.top(counts), n_groups)
-            for t, target in enumerate(targets):
-                values[t, :, b] = rank_metrics(terms, target_shares(target, sizes), absent)
+            counts = np.bincount(rng.integers(n, size=n), minlength=n)
+            items = rankings.top(counts)
+            for part, found in zip(partitions, values, strict=True):
+                sizes = np.bincount(part.groups, weights=counts, minlength=part.n_groups)
+                found[..., b, :] = part.metrics(items, ks, sizes, absent)
         return values
 
     def queries(self, n_queries: int) -> np.ndarray:
