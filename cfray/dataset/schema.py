@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,23 @@ def set_schema(axes: list[str]) -> pa.Schema:
             ("models", pa.struct([(role, MODEL) for role in ROLES])),
         ]
     )
+
+
+def huggingface_metadata(schema: pa.Schema) -> dict[str, str]:
+    """Schema metadata by which Hugging Face ``datasets`` knows which columns are images."""
+    features = {field.name: _feature(field.type) for field in schema}
+    return {"huggingface": json.dumps({"info": {"features": features}})}
+
+
+def _feature(kind: pa.DataType) -> dict[str, Any]:
+    if kind == IMAGE:
+        return {"_type": "Image"}
+    if pa.types.is_struct(kind):
+        return {field.name: _feature(field.type) for field in kind}
+    if pa.types.is_list(kind):
+        return {"feature": _feature(kind.value_type), "_type": "List"}
+    # Arrow says "double"; datasets names types as NumPy does.
+    return {"dtype": "float64" if pa.types.is_float64(kind) else str(kind), "_type": "Value"}
 
 
 def new_set_id(concept: str, caption: str, seed: int, recipe: str) -> str:

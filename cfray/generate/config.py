@@ -66,6 +66,7 @@ class PainterConfig(StageConfig):
     lora: LoraConfig | None = added(None)
     attention_slicing: bool = added(False, description="less memory, slower")
     vae_tiling: bool = added(False, description="less memory at large sizes; tiles are blended, so pixels change a little")
+    channels_last: bool = added(False, description="memory layout in which convolutions are faster; pixels change in rounding")
     compile: Literal["default", "reduce-overhead", "max-autotune"] | None = added(None, description="torch.compile of the UNet")
 
 
@@ -137,6 +138,7 @@ class ChecksConfig(Config):
     max_imbalance: float | None = added(
         None, ge=0, le=1, description="how far an appearance's share may fall from requested to kept variants of a set"
     )
+    actors: int = added(1, ge=1)
     num_cpus: float = Field(0.2, gt=0)
     num_gpus: float = Field(0, ge=0)
 
@@ -234,3 +236,6 @@ class GenerateConfig(Config):
     checks: ChecksConfig = ChecksConfig()
     rows_per_file: int = Field(16, ge=1)
     seed: int = 0
+    # How a run goes, not what it makes: in no record and no hash, so that they may differ from one run to the next.
+    stage_by_stage: bool = Field(False, exclude=True, description="one pool after the other, for fewer GPUs than pools need")
+    retry_failed: bool = Field(False, exclude=True, description="make failed sets again")

@@ -37,8 +37,11 @@ def load_pipeline(kind: type, config: PainterConfig) -> DiffusionPipeline:
         pipeline.vae.enable_tiling()
     pipeline.set_progress_bar_config(disable=True)
     pipeline = pipeline.to(device)
+    denoiser = pipeline.unet if hasattr(pipeline, "unet") else pipeline.transformer
+    if config.channels_last:
+        denoiser.to(memory_format=torch.channels_last)
+        pipeline.vae.to(memory_format=torch.channels_last)
     if config.compile is not None:
-        denoiser = pipeline.unet if hasattr(pipeline, "unet") else pipeline.transformer
         denoiser.compile(mode=config.compile)
     return pipeline
 

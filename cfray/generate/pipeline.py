@@ -1,4 +1,4 @@
-"""Wires the stages of generation into one Ray Data job that can be killed at any moment and run again."""
+"""The generating job: plan, run what is missing, compare; it can be killed at any moment and run again."""
 
 from __future__ import annotations
 
@@ -7,125 +7,102 @@ from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
-import ray
 
 from cfray import storage
-from cfray.dataset.store import PLAN, count_sets, finished_ids, missing_rows, write_part, write_table
+from cfray.dataset.card import write_card
+from cfray.dataset.store import (
+    PLAN,
+    SetCounts,
+    count_sets,
+    finished_ids,
+    first_error,
+    missing_rows,
+    read_table,
+    withdraw_failed,
+    write_table,
+)
 from cfray.errors import UserError
 from cfray.generate.checks import VariantChecker
-from cfray.generate.config import GenerateConfig
+from cfray.generate.config import GenerateConfig, StageConfig
 from cfray.generate.masks import PersonMasker
 from cfray.generate.painters import BasePainter, Inpainter
 from cfray.generate.plan import make_plan
+from cfray.generate.pools import Pool, run_at_once, run_one_by_one
+from cfray.generate.preflight import preflight
 from cfray.runs import Record, finished_record
-from cfray.world.models import model_path
 
 
 def generate(config: GenerateConfig) -> dict[str, Any]:
     """Make the data set of a configuration and return its record.
 
-    The plan is written first. Sets that finished parts already hold are not made again; at the end plan and parts are
-    compared, and a hole or a double is an error.
+    The plan is written first. Sets that finished parts already hold are not made again, but failed ones with
+    ``retry_failed``; at the end plan and parts are compared, and a hole or a double is an error.
 
     Raises:
-        UserError: for a configuration that cannot run here, before anything is written.
+        UserError: for a configuration that cannot run here, before anything is written; or if no set was kept.
         RuntimeError: if sets are missing or doubled at the end.
     """
     done = finished_record(config.output, config)
-    if done is not None:
+    if done is not None and not (config.retry_failed and done["result"]["sets"]["failed"]):
         _verify(config.output)
         return done
     plan = make_plan(config)
-    preflight(config)
+    pools = pools_of(config)
+    preflight(config, pools)
     record = Record(config.output, "generate", config)
     record.start()
-    write_table(storage.join(config.output, PLAN), plan)
+    write_table(storage.join(config.output, PLAN), _with_attempts(plan, config.output))
+    if config.retry_failed:
+        print(f"[generate] {withdraw_failed(config.output)} failed sets will be tried again", flush=True)
     missing = missing_rows(config.output)
     if missing.num_rows:
+        attempts = pa.array([1 + (n or 0) for n in missing["attempts"].to_pylist()], pa.int32())
+        missing = missing.set_column(missing.schema.get_field_index("attempts"), "attempts", attempts)
         with record.timed("generate"):
-            _run(config, missing)
+            run = run_one_by_one if config.stage_by_stage else run_at_once
+            run(pools, missing, config.output, config.rows_per_file)
     _verify(config.output)
-    record.finish(sets=asdict(count_sets(config.output)))
+    counts = count_sets(config.output)
+    _require_kept(config.output, counts)
+    write_card(config.output, record.data, asdict(counts))
+    record.finish(sets=asdict(counts))
     return record.data
 
 
-def preflight(config: GenerateConfig) -> None:
-    """Refuse what cannot work before anything is written or loaded.
-
-    Raises:
-        UserError: if a model folder is missing, the output cannot be written or the pools do not fit the cluster.
-    """
-    for model in (
-        config.base.model,
-        config.masks.model,
-        config.inpaint.model,
-        config.checks.skin_tone_reader,
-        config.checks.gender_reader,
-    ):
-        if model is not None:
-            model_path(model)
-    storage.require_writable(config.output)
-    pools = {"base": config.base, "masks": config.masks, "inpaint": config.inpaint}
-    have = ray.cluster_resources()
-    for resource, field in (("CPU", "num_cpus"), ("GPU", "num_gpus")):
-        needs = {name: stage.actors * getattr(stage, field) for name, stage in pools.items()}
-        needs["checks"] = getattr(config.checks, field)
-        total = sum(needs.values())
-        if total > have.get(resource, 0):
-            listed = ", ".join(f"{name} {need:g}" for name, need in needs.items())
-            raise UserError(
-                f"the stage pools need {total:g} {resource}s ({listed}), the cluster has {have.get(resource, 0):g}; "
-                f"lower actors or {field} of a stage"
-            )
+def pools_of(config: GenerateConfig) -> list[Pool]:
+    """The stages of a recipe in the order in which a set passes them."""
+    checks = config.checks
+    return [
+        _pool("base", BasePainter, config.base),
+        _pool("masks", PersonMasker, config.masks),
+        _pool("inpaint", Inpainter, config.inpaint),
+        Pool(
+            "checks", VariantChecker, (config,), checks.actors, checks.num_cpus, checks.num_gpus, config.inpaint.batch_size
+        ),
+    ]  # fmt: skip
 
 
-def _run(config: GenerateConfig, missing: pa.Table) -> None:
-    print(f"[generate] {missing.num_rows} sets to make", flush=True)
-    # One line a part is said below; Ray's own bars are a screen of lines for every stage, again and again.
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    blocks = -(-missing.num_rows // config.rows_per_file)
-    sets = ray.data.from_arrow([missing.slice(i * config.rows_per_file, config.rows_per_file) for i in range(blocks)])
-    stages = (
-        (BasePainter, (config.base,), config.base),
-        (PersonMasker, (config.masks,), config.masks),
-        (Inpainter, (config.inpaint,), config.inpaint),
-    )
-    for stage, arguments, pool in stages:
-        sets = sets.map_batches(
-            stage, fn_constructor_args=arguments, batch_size=pool.batch_size, batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=pool.actors), num_cpus=pool.num_cpus, num_gpus=pool.num_gpus,
-        )  # fmt: skip
-    sets = sets.map_batches(
-        VariantChecker, fn_constructor_args=(config,), batch_size=config.inpaint.batch_size,
-        batch_format="pyarrow", compute=ray.data.ActorPoolStrategy(size=1), num_cpus=config.checks.num_cpus,
-        num_gpus=config.checks.num_gpus,
-    )  # fmt: skip
-    sets = sets.map_batches(
-        PartWriter, fn_constructor_args=(config.output,), batch_size=config.rows_per_file, batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=1), num_cpus=0.1,
-    )  # fmt: skip
-    made = 0
-    for batch in sets.iter_batches(batch_size=None, batch_format="pyarrow"):
-        made += batch.num_rows
-        print(f"[generate] {made}/{missing.num_rows} sets", flush=True)
+def _pool(name: str, stage: type, config: StageConfig) -> Pool:
+    return Pool(name, stage, (config,), config.actors, config.num_cpus, config.num_gpus, config.batch_size)
 
 
-class PartWriter:
-    """Writes each batch as a part and passes on only the ids and statuses.
+def _with_attempts(plan: pa.Table, dataset: str) -> pa.Table:
+    """The plan with the attempts that a plan already in the data set has counted."""
+    place = storage.join(dataset, PLAN)
+    if not storage.exists(place):
+        return plan
+    old = read_table(place, ["set_id", "attempts"])
+    counted = dict(zip(old["set_id"].to_pylist(), old["attempts"].to_pylist(), strict=True))
+    attempts = pa.array([counted.get(set_id, 0) for set_id in plan["set_id"].to_pylist()], pa.int32())
+    return plan.set_column(plan.schema.get_field_index("attempts"), "attempts", attempts)
 
-    Ray may run a batch again after a lost worker, and batch it otherwise; sets that a part already holds are left out.
-    """
 
-    def __init__(self, dataset: str):
-        self.dataset = dataset
-        self.written = set(finished_ids(dataset))
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        new = table.filter(pa.array([set_id not in self.written for set_id in table["set_id"].to_pylist()], pa.bool_()))
-        if new.num_rows:
-            write_part(self.dataset, new)
-            self.written.update(new["set_id"].to_pylist())
-        return table.select(["set_id", "status"])
+def _require_kept(dataset: str, counts: SetCounts) -> None:
+    if counts.kept:
+        return
+    reasons = [f"{reason} {n} sets" for reason, n in (counts.rejected | counts.failed).items()]
+    hint = "; when its cause is gone, run again with retry_failed=true" if counts.failed else ""
+    raise UserError(f"no set of {dataset!r} was kept ({', '.join(reasons)}); the first: {first_error(dataset)}{hint}")
 
 
 def _verify(dataset: str) -> None:

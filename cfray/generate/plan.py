@@ -123,8 +123,14 @@ def _row(
     ]  # fmt: skip
     return {
         "set_id": set_id, "recipe": recipe, "seed": seed, "concept": concept.name, "caption": caption,
-        "prompt": prompt(caption), "variants": variants, "status": "", "attempts": 0,
+        "prompt": prompt(caption), "variants": variants, "status": "", "attempts": 0, "models": _writer(config),
     }  # fmt: skip
+
+
+def _writer(config: GenerateConfig) -> dict[str, dict[str, str | None]] | None:
+    """The language model that wrote the captions, in the form of the column ``models``."""
+    writer = config.write_captions
+    return writer and {"captions": {"id": writer.model, "revision": getattr(writer, "revision", None)}}
 
 
 def _is_portrait(index: int, share: float) -> bool:

@@ -12,8 +12,11 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def cluster():
-    ray.init(num_cpus=4, include_dashboard=False, object_store_memory=300 * 2**20, log_to_driver=False)
+def cluster(s3_server):
+    with pytest.MonkeyPatch.context() as environment:  # of the workers; tests that use S3 set their own
+        for name, value in s3_server.environment.items():
+            environment.setenv(name, value)
+        ray.init(num_cpus=4, include_dashboard=False, object_store_memory=300 * 2**20, log_to_driver=False)
     yield
     ray.shutdown()
 

@@ -62,6 +62,7 @@ def test_the_production_recipe_makes_its_sets(cluster, production, tmp_path):
         assert row["prompt"].startswith(row["caption"])
         assert row["checks"]["people"] == 1
         assert {row["models"][role]["id"] for role in ("base", "inpaint")} == {production["sdxl"], production["sdxl-inpaint"]}
+        assert row["models"]["captions"]["id"] == production["writer"]
         base, mask = decode_picture(row["base"]), decode_mask(row["mask"])
         for variant in row["variants"]:
             assert set(variant["attributes"]) == {"gender", "skin_tone", "age"}

@@ -131,3 +131,50 @@ def test_too_many_images_asked_for(dataset):
     store.write_part(dataset, table(row("a")))
     with pytest.raises(UserError, match="images_per_set=9: no set"):
         TrainingSets(dataset, 9, as_tensor)
+
+
+def test_failed_sets_are_withdrawn_and_their_attempts_counted(dataset):
+    failed = row("c", "failed:inpaint", ()) | {"attempts": 1, "error": "OSError: no such luck"}
+    store.write_part(dataset, table(row("a"), failed, row("b", "rejected:mask_area", ())))
+    store.write_part(dataset, table(row("d"), row("e", "failed:base", ()) | {"attempts": 3}))
+    assert store.first_error(dataset) == "c failed:inpaint, OSError: no such luck"
+    assert store.withdraw_failed(dataset) == 2
+    assert sorted(store.finished_ids(dataset)) == ["a", "b", "d"]
+    missing = store.missing_rows(dataset).to_pylist()
+    assert [(row["set_id"], row["attempts"]) for row in missing] == [("c", 1), ("e", 3)]
+    assert store.withdraw_failed(dataset) == 0
+
+
+def test_a_retry_that_is_killed_in_the_middle_loses_and_doubles_nothing(dataset, monkeypatch):
+    store.write_part(dataset, table(row("a"), row("b", "failed:base", ()) | {"attempts": 1}))
+    store.write_part(dataset, table(row("d"), row("e", "failed:base", ()) | {"attempts": 1}))
+    whole, written = store.write_table, []
+
+    def killed(place, content):
+        written.append(place)
+        if len(written) == 3:  # the plan and one of two parts are written
+            raise KeyboardInterrupt
+        whole(place, content)
+
+    monkeypatch.setattr(store, "write_table", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.withdraw_failed(dataset)
+    monkeypatch.setattr(store, "write_table", whole)
+    assert store.withdraw_failed(dataset) == 1
+    assert sorted(store.finished_ids(dataset)) == ["a", "d"]
+    assert store.missing_rows(dataset)["attempts"].to_pylist() == [1, None, 1]  # b, c, e
+
+
+def test_the_writer_leaves_out_what_is_there(dataset):
+    store.write_part(dataset, table(row("a"), row("b")))
+    writer = store.PartWriter(dataset)
+    told = writer(table(row("b"), row("c")))
+    assert told.to_pylist() == [{"set_id": "b", "status": "kept"}, {"set_id": "c", "status": "kept"}]
+    writer(table(row("c")))
+    assert sorted(store.finished_ids(dataset)) == ["a", "b", "c"]
+
+
+def test_models_that_touched_the_sets(dataset):
+    used = {"base": {"id": "world:text-to-image", "revision": None}, "clip": None}
+    store.write_part(dataset, table(row("a") | {"models": used}, row("b")))
+    assert store.models_used(dataset) == {"base": ("world:text-to-image", None)}

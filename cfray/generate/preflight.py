@@ -1,0 +1,69 @@
+"""What a generating job needs, looked at before anything is written or loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import ray
+
+from cfray import storage
+from cfray.errors import UserError
+from cfray.generate.config import GenerateConfig, ModelConfig, TransformersWriterConfig
+from cfray.generate.pools import Pool, require_room
+from cfray.world.models import model_path
+
+PIPELINE, MODEL = "model_index.json", "config.json"
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def preflight(config: GenerateConfig, pools: list[Pool]) -> None:
+    """Refuse what cannot work before anything is written or loaded.
+
+    Raises:
+        UserError: if a model cannot be read, the output cannot be written or the pools do not fit the cluster.
+    """
+    for model, file in models_of(config):
+        require_readable(model, file)
+    storage.require_writable(config.output)
+    require_room(pools, ray.cluster_resources(), one_by_one=config.stage_by_stage)
+
+
+def models_of(config: GenerateConfig) -> Iterator[tuple[ModelConfig, str]]:
+    """Every model that is loaded by its folder or Hugging Face id, and the file that such a model has."""
+    for painter in (config.base, config.inpaint):
+        yield painter, PIPELINE
+        if painter.vae is not None:
+            yield ModelConfig(model=painter.vae), MODEL
+    yield config.masks, MODEL
+    for model in (config.checks.skin_tone_reader, config.checks.gender_reader, config.checks.safety_checker):
+        if model is not None:
+            yield ModelConfig(model=model), MODEL
+    if isinstance(config.write_captions, TransformersWriterConfig):
+        yield config.write_captions, MODEL
+
+
+def require_readable(model: ModelConfig, file: str) -> None:
+    """Prove that a model's folder is whole, or that its id can be fetched, by its first file.
+
+    Raises:
+        UserError: if there is no such model, or a folder has no safetensors weights.
+    """
+    folder = Path(model_path(model.model)).expanduser()
+    if folder.is_dir():
+        if not (folder / file).is_file():
+            raise UserError(f"model folder {model.model!r} has no {file}; give a folder that save_pretrained wrote")
+        if next(folder.rglob("*.safetensors"), None) is None:
+            raise UserError(
+                f"model folder {model.model!r} has no safetensors weights; other formats can run code, convert them"
+            )
+        return
+    if not _HUB_ID.fullmatch(model.model):
+        raise UserError(f"model {model.model!r} is no folder and no Hugging Face id; give a folder, owner/name or world:NAME")
+    try:
+        huggingface_hub.hf_hub_download(model.model, file, revision=model.revision)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"model {model.model!r} cannot be read: {reason}; check the id, the network or the token") from None
