@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -37,6 +38,11 @@ class HttpWriter:
     def __init__(self, config: HttpWriterConfig):
         if not config.url.startswith(("http://", "https://")):
             raise UserError(f"write_captions.url={config.url!r} is no http(s) address; give for example https://host/v1")
+        if "@" in urllib.parse.urlsplit(config.url).netloc:
+            # Not shown: the URL goes into messages and the record.
+            raise UserError(
+                "write_captions.url holds a password; put it into a variable and name that in write_captions.key_env"
+            )
         if config.key_env is not None and not os.environ.get(config.key_env):
             raise UserError(f"write_captions.key_env={config.key_env!r}: that variable is not set; put the key in it")
         self._config = config

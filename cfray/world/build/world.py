@@ -128,7 +128,8 @@ class WorldBuilder:
 
     def _as_painted(self, corpus: corpora.Corpus) -> torch.Tensor:
         """The pictures, every other one as the autoencoder gives it back: readers and parser must also read painted ones."""
-        autoencoder = StableDiffusionPipeline.from_pretrained(self.output / "text-to-image", torch_dtype=torch.float32).vae
+        folder = self.output / "text-to-image"
+        autoencoder = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, use_safetensors=True).vae
         pictures = torch.from_numpy(corpus.pictures.copy())
         with torch.inference_mode():
             for start in range(0, len(pictures), 256):
