@@ -1,6 +1,6 @@
 """Variants of a set through cfray's painter against the stock pipeline called once per variant, on the same weights.
 
-    python benchmarks/inpainting.py [--variants 6] [--steps 4] [--size 128] [--sets 5]
+    python benchmarks/inpainting.py [--variants 6] [--steps 4] [--size 128] [--sets 5] [--width 32] [--channels-last]
 
 The weights are random, of the SDXL inpainting architecture (two text encoders, nine channels); only the two ways to call
 them are compared. Each way runs in a process of its own, sets alternate between warm-up and measurement, and the ratio is
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--sets", type=int, default=5)
     parser.add_argument("--width", type=int, default=32, help="channels of the UNet's first block")
+    parser.add_argument("--channels-last", action="store_true", help="for cfray's painter; the stock pipeline stays as it is")
     parser.add_argument("--way", choices=["stock", "shared"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -72,6 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         {
             "model": f"{arguments.folder}/model", "size": arguments.size, "steps": arguments.steps,
             "strength": arguments.strength, "guidance_scale": 6.0, "negative_prompt": NEGATIVE,
+            "channels_last": arguments.channels_last and arguments.way == "shared",
         },
     )  # fmt: skip
     pipeline = load_pipeline(AutoPipelineForInpainting, config)
