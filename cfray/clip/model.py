@@ -11,6 +11,7 @@ from pathlib import Path
 import open_clip
 import torch
 from open_clip.factory import HF_HUB_PREFIX, LOCAL_DIR_PREFIX
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -66,7 +67,7 @@ def load_clip(name: str, *, augment: bool = False, strength: float | None = None
     try:
         model, train_transform, transform = open_clip.create_model_and_transforms(identifier, pretrained=tag, precision="fp32")
         tokenize = open_clip.get_tokenizer(identifier)
-    except (RuntimeError, FileNotFoundError, OSError) as error:
+    except (RuntimeError, OSError, SafetensorError) as error:
         raise UserError(f"CLIP model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
     clip = ClipModel(model.float().eval(), train_transform if augment else transform, tokenize, folder)
     if folder is None or not (folder / SETTINGS_FILE).is_file():

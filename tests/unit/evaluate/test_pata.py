@@ -1,4 +1,5 @@
 import json
+import socket
 
 import pytest
 
@@ -112,3 +113,10 @@ def test_the_published_list_and_captions(real_data):
     captions = [neutral_caption(scene["long"]) for scene in scenes]
     assert not any(sign in caption for caption in captions for sign in "{},")
     assert len(set(captions)) == 24
+
+
+def test_no_address_of_the_list_is_ever_fetched(folder, clip, settings, monkeypatch):
+    lines = (folder / "list.lst").read_text().replace("https://host", "http://169.254.169.254")
+    (folder / "list.lst").write_text(lines)
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a connection was made"))
+    assert PATA(config(folder), settings).measure(clip).accuracy
