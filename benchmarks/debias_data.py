@@ -14,11 +14,24 @@ from cfray.clip.debiasers import Debiaser
 from cfray.concepts.prompts import load_prompts
 from cfray.debias import EmbeddingCache
 from cfray.debias.texts import with_article
-from cfray.metrics import class_prototypes, fairness_summary, rank_fairness, recall_at_k, similarity, zero_shot_accuracy
+from cfray.groups.infer import infer_groups
+from cfray.metrics import (
+    class_prototypes,
+    fairness_of_attributes,
+    rank_fairness,
+    recall_at_k,
+    similarity,
+    summarise,
+    zero_shot_accuracy,
+)
 
 K = 250
 """A tenth of the 2,500 faces, as k = 1000 is of FairFace's 10,954."""
+PHOTOS_K = 75
+"""A tenth of the 750 photos of people at work."""
 ATTRIBUTES = ("gender", "race")
+AGE, PHOTOS = "age", "gender in photos"
+"""Out of domain: an attribute that nothing is fitted on, and gender in IdenProf's photos, as the model reads it before."""
 PROMPT_SETS = ("adjectives", "occupations")
 TEMPLATES = ("a photo of {}", "a picture of {}", "{} at work", "a portrait of {}", "this is {}")
 NAMED = {
@@ -38,6 +51,7 @@ class RealData:
     faces: torch.Tensor
     labels: dict[str, np.ndarray]
     names: dict[str, list[str]]
+    photo_gender: np.ndarray
     prompts: dict[str, torch.Tensor]
     named: dict[str, torch.Tensor]
     professions: torch.Tensor
@@ -51,7 +65,7 @@ class RealData:
 def load_real(data: Path, cache: EmbeddingCache) -> RealData:
     """FairFace val, IdenProf test and COCO val2017 below ``data``."""
     faces = _rows(data / "fairface/labels_val.csv")
-    grouped = {a: np.unique([row[a] for row in faces], return_inverse=True) for a in ATTRIBUTES}
+    grouped = {a: np.unique([row[a] for row in faces], return_inverse=True) for a in (*ATTRIBUTES, AGE)}
     professions = [row for row in _rows(data / "idenprof/labels.csv") if row["split"] == "test"]
     classes = sorted({row["profession"] for row in professions})
     nouns = [with_article("police officer" if name == "police" else name) for name in classes]
@@ -63,13 +77,17 @@ def load_real(data: Path, cache: EmbeddingCache) -> RealData:
         texts = [template.format(person) for person in people for template in TEMPLATES]
         return cache.texts(texts).reshape(len(people), len(TEMPLATES), -1)
 
+    named = {a: fill([NAMED[a][value] for value in grouped[a][0].tolist()]) for a in ATTRIBUTES}
+    at_work = cache.images([data / "idenprof" / row["file"] for row in professions])
+    genders = tuple(grouped["gender"][0].tolist())
     return RealData(
         faces=cache.images([data / "fairface" / row["file"] for row in faces]),
         labels={a: groups for a, (_, groups) in grouped.items()},
         names={a: names.tolist() for a, (names, _) in grouped.items()},
+        photo_gender=infer_groups(at_work, named["gender"], genders).groups,
         prompts={name: cache.texts([text for c in file.concepts for text in file.fill(c)]) for name, file in files.items()},
-        named={a: fill([NAMED[a][value] for value in names.tolist()]) for a, (names, _) in grouped.items()},
-        professions=cache.images([data / "idenprof" / row["file"] for row in professions]),
+        named=named,
+        professions=at_work,
         profession_labels=np.array([classes.index(row["profession"]) for row in professions]),
         profession_prompts=fill(nouns),
         photos=cache.images([data / "coco_mini" / row["file"] for row in photos]),
@@ -86,17 +104,21 @@ def _rows(file: Path) -> list[dict[str, str]]:
 class Measured:
     """All numbers of one transform at one strength; ``debiaser`` None is the model as it is."""
 
-    def __init__(self, real: RealData, debiaser: Debiaser | None, strength: float = 1.0, *, bootstrap: int = 0):
+    def __init__(
+        self, real: RealData, debiaser: Debiaser | None, strength: float = 1.0, *, bootstrap: int = 0, floor: int = 0
+    ):  # fmt: skip
         self._real, self._debiaser, self._strength = real, debiaser, strength if debiaser is not None else 0.0
-        faces = self._image(real.faces)
-        self.fairness = {
-            (prompts, a): fairness_summary(
-                similarity(self._text(texts), faces), real.labels[a], k=K, group_names=real.names[a],
-                n_bootstrap=bootstrap, n_floor=1000,
-            )
-            for prompts, texts in real.prompts.items()
-            for a in ATTRIBUTES
-        }  # fmt: skip
+        faces, photos = self._image(real.faces), self._image(real.professions)
+        galleries = [
+            (faces, {a: (real.labels[a], real.names[a]) for a in (*ATTRIBUTES, AGE)}, K),
+            (photos, {PHOTOS: (real.photo_gender, real.names["gender"])}, PHOTOS_K),
+        ]
+        self.fairness = {}
+        for prompts, texts in real.prompts.items():
+            for images, attributes, k in galleries:
+                scores = similarity(self._text(texts), images)
+                found = fairness_of_attributes(scores, attributes, ks=[k], n_bootstrap=bootstrap, n_floor=floor)
+                self.fairness |= {(prompts, a): summarise(both, attributes[a][1]) for a, both in found.items()}
         self.raw = {
             a: rank_fairness(
                 similarity(self._text(real.prompts["adjectives"]), faces, normalize=False), real.labels[a], k=K,
@@ -112,8 +134,8 @@ class Measured:
         self.precision = {a: self._precision(a, faces) for a in ATTRIBUTES}
 
     def value(self, prompts: str, attribute: str, metric: str, target: str = "uniform") -> dict[str, float]:
-        """``value``, ``low``, ``high`` and ``floor`` of maxskew or ndkl."""
-        return self.fairness[prompts, attribute][f"{metric}@{K}"][target]
+        """``value``, ``low``, ``high`` and ``floor`` of maxskew or ndkl; ``attribute`` may be AGE or PHOTOS."""
+        return self.fairness[prompts, attribute][f"{metric}@{PHOTOS_K if attribute == PHOTOS else K}"][target]
 
     def _image(self, x: torch.Tensor) -> np.ndarray:
         return (x if self._debiaser is None else self._debiaser.image(x, self._strength)).detach().numpy()

@@ -2,8 +2,8 @@
 
     python benchmarks/debias_real.py --model FOLDER --data DATA > numbers.md
 
-Fits on FairFace train, measures on FairFace val, IdenProf test and COCO val2017 below ``--data``. Everything is embedded
-once, to ``--cache``. Progress goes to stderr.
+Fits on FairFace train, measures on FairFace val (in domain), IdenProf test and COCO val2017 below ``--data``. Everything is
+embedded once, to ``--cache``. ``--parts`` are ``methods``, ``strengths`` and ``variants``. Progress goes to stderr.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from debias_data import ATTRIBUTES, PROMPT_SETS, K, Measured, RealData, load_real
+from debias_data import AGE, ATTRIBUTES, PHOTOS, PROMPT_SETS, K, Measured, RealData, load_real
 from lit_effnet_minilm import TOWER, export
+from scipy import stats
 
 from cfray.clip.debiasers import Debiaser
 from cfray.clip.model import load_clip
@@ -33,6 +34,7 @@ from cfray.debias import (
     EmbeddingCache,
     GatedForm,
     JointConfig,
+    LabelledPictures,
     PublishedForm,
     embed_training_data,
     fit,
@@ -40,6 +42,7 @@ from cfray.debias import (
     read_labelled_table,
 )  # fmt: skip
 from cfray.debias.config import ReferenceConfig
+from cfray.debias.inferred import infer_labels
 from cfray.debias.validation import Reference, embed_reference, split_held_out, validation_able
 from cfray.metrics import able
 
@@ -77,10 +80,12 @@ VARIANTS = {
 class Comparison:
     """Fits and measures, row after row."""
 
-    def __init__(self, real: RealData, data: DebiasData, every: DebiasData, reference: Reference, bootstrap: int):
-        self._real, self._data, self._every, self._reference = real, data, every, reference
+    def __init__(
+        self, real: RealData, data: DebiasData, every: DebiasData, inferred: DebiasData, reference: Reference, bootstrap: int
+    ):  # fmt: skip
+        self._real, self._data, self._every, self._inferred, self._reference = real, data, every, inferred, reference
         self._bootstrap = bootstrap
-        self.base = Measured(real, None, bootstrap=bootstrap)
+        self.base = Measured(real, None, bootstrap=bootstrap, floor=1000)
 
     def _fit(self, config: JointConfig | ClipClipConfig | BiasedPromptsConfig | ClosedFormConfig) -> Debiaser:
         if isinstance(config, JointConfig) and config.form == "published":
@@ -118,17 +123,31 @@ class Comparison:
         torch.nn.init.constant_(opened.gate.bias, 20.0)
         yield self._measure("gated, gates held open", [opened])
         yield self._measure("gated, age as well", [fit(self._every, METHODS["joint, gated"](0))])
+        yield self._measure("gated, labels inferred by CLIP", [fit(self._inferred, METHODS["joint, gated"](0))])
+        for attribute in ATTRIBUTES:
+            right = (self._inferred.labels[attribute] == self._data.labels[attribute]).float().mean().item()
+            print(f"[inferred] {attribute}: {100 * right:.1f} % right", file=sys.stderr)
 
 
 def excess(measured: Measured, base: Measured, prompts: str, attribute: str, metric: str, target: str) -> float:
-    """What is left of the excess over the random floor that the model has as it is."""
+    """What is left of the excess over the random floor that the model has as it is; floors do not depend on the model."""
     now, was = (m.value(prompts, attribute, metric, target) for m in (measured, base))
-    return (now["value"] - now["floor"]) / (was["value"] - was["floor"])
+    return (now["value"] - was["floor"]) / (was["value"] - was["floor"])
 
 
-def fairness_table(rows: list[Row], base: Measured, prompts: str, target: str) -> list[str]:
-    columns = [(a, metric) for a in ATTRIBUTES for metric in ("maxskew", "ndkl")]
-    names = {"maxskew": f"MaxSkew@{K}", "ndkl": f"NDKL@{K}"}
+def spread(values: list[float], decimals: int) -> str:
+    """Half the 95 % interval of a mean over fits with other seeds (Student's t), nothing for one fit."""
+    if len(values) < 2:
+        return ""
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return f" ± {half:.{decimals}f}"
+
+
+def fairness_table(
+    rows: list[Row], base: Measured, prompts: str, target: str, attributes: tuple[str, ...] = ATTRIBUTES
+) -> list[str]:
+    columns = [(a, metric) for a in attributes for metric in ("maxskew", "ndkl")]
+    names = {"maxskew": "MaxSkew", "ndkl": "NDKL"}
     lines = [
         f"\n{prompts}, target {target}: value, in brackets what is left of the excess over the floor\n",
         "| method | " + " | ".join(f"{a} {names[metric]}" for a, metric in columns) + " |", "|---|" + "---|" * len(columns),
@@ -139,8 +158,7 @@ def fairness_table(rows: list[Row], base: Measured, prompts: str, target: str) -
         for a, metric in columns:
             values = [m.value(prompts, a, metric, target)["value"] for m in measured]
             left = np.mean([excess(m, base, prompts, a, metric, target) for m in measured])
-            spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):.3f}{spread} ({100 * left:.0f} %)")
+            cells.append(f"{np.mean(values):.3f}{spread(values, 3)} ({100 * left:.0f} %)")
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return lines
 
@@ -156,12 +174,11 @@ def quality_table(rows: list[Row], base: Measured) -> list[str]:
 
     for label, measured in rows:
         ables = [[100 * able(m.accuracy, m.value("adjectives", a, "maxskew")["value"]) for m in measured] for a in ATTRIBUTES]
-        spread = [f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else "" for values in ables]
         cells = [
             change([m.accuracy for m in measured], base.accuracy),
             change([m.recall[0] for m in measured], base.recall[0]),
             change([m.recall[1] for m in measured], base.recall[1]),
-            *(f"{np.mean(values):.2f}{s}" for values, s in zip(ables, spread, strict=True)),
+            *(f"{np.mean(values):.2f}{spread(values, 2)}" for values in ables),
             *(f"{100 * np.mean([m.named[a] for m in measured]):.1f}" for a in ATTRIBUTES),
             *(f"{100 * np.mean([m.precision[a] for m in measured]):.1f}" for a in ATTRIBUTES),
             *(f"{np.mean([m.raw[a] for m in measured]):.3f}" for a in ATTRIBUTES),
@@ -205,6 +222,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", default="runs/embeddings")
     parser.add_argument("--bootstrap", type=int, default=200)
+    parser.add_argument("--parts", nargs="+", default=["methods", "strengths", "variants"])
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(sys.stderr):
         raw = (Path(arguments.model) / TOWER).is_dir()
@@ -215,18 +233,24 @@ def main() -> None:
         reference = ReferenceConfig(
             table=str(arguments.data / "idenprof/labels.csv"), label="profession", where={"split": "train"}
         )
+        values = {a: np.unique(people.labels[a]).tolist() for a in ATTRIBUTES}
+        unlabelled = infer_labels(cache, LabelledPictures(people.pictures, {}), texts, values, "argmax")
         comparison = Comparison(
             load_real(arguments.data, cache), embed_training_data(cache, people, texts, list(ATTRIBUTES)),
-            embed_training_data(cache, people, texts), embed_reference(cache, reference), arguments.bootstrap,
+            embed_training_data(cache, people, texts), embed_training_data(cache, unlabelled, texts),
+            embed_reference(cache, reference), arguments.bootstrap,
         )  # fmt: skip
-    rows = list(comparison.methods())
-    for prompts in PROMPT_SETS:
-        for target in ("uniform", "pool"):
-            print("\n".join(fairness_table(rows, comparison.base, prompts, target)))
-    print("\n".join(quality_table(rows, comparison.base)))
-    print("\n".join(interval_table(rows)))
-    print("\n".join(short_table(list(comparison.strengths()), comparison.base)))
-    print("\n".join(short_table(list(comparison.variants()), comparison.base)), flush=True)
+    if "methods" in arguments.parts:
+        rows = list(comparison.methods())
+        for prompts in PROMPT_SETS:
+            for target in ("uniform", "pool"):
+                print("\n".join(fairness_table(rows, comparison.base, prompts, target)))
+            print("\n".join(fairness_table(rows, comparison.base, prompts, "pool", (AGE, PHOTOS))))
+        print("\n".join(quality_table(rows, comparison.base)))
+        print("\n".join(interval_table(rows)), flush=True)
+    for part in ("strengths", "variants"):
+        if part in arguments.parts:
+            print("\n".join(short_table(list(getattr(comparison, part)()), comparison.base)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Steps per second of the published form's fit on random cached embeddings, and the matrix product that bounds it.
 
-python benchmarks/debias_speed.py --threads 2 --dtype bfloat16
+    python benchmarks/debias_speed.py --threads 2 --dtype bfloat16
+
+On a machine that others use as well, the processor time says what the step costs and the wall time does not.
 """
 
 from __future__ import annotations
@@ -28,12 +30,13 @@ def random_data(pairs: int, captions: int, dim: int) -> DebiasData:
     )  # fmt: skip
 
 
-def per_second(work: Callable[[], object], repeats: int) -> float:
+def seconds(work: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Wall and processor seconds of one call, mean of ``repeats`` after one that does not count."""
     work()
-    started = time.perf_counter()
+    wall, processor = time.perf_counter(), time.process_time()
     for _ in range(repeats):
         work()
-    return repeats / (time.perf_counter() - started)
+    return (time.perf_counter() - wall) / repeats, (time.process_time() - processor) / repeats
 
 
 def main() -> None:
@@ -54,20 +57,21 @@ def main() -> None:
     order = torch.randperm(arguments.pairs, generator=fit.generator)
     fit.queue.push(order[: arguments.queue])
     batches = iter(fit.batches() * (1 + arguments.steps))
-    speed = per_second(lambda: fit.step(next(batches), epoch=5), arguments.steps)
+    wall, processor = seconds(lambda: fit.step(next(batches), epoch=5), arguments.steps)
     # Queries of a step: the batch's biases, its captions and their twins debiased, and two targets per caption. Each is
     # multiplied with all keys twice, once for the scores and once for the mean.
     queries, keys = arguments.batch + 3 * min(arguments.captions, arguments.batch), min(arguments.pairs, arguments.queue)
     operations = 2 * 2 * queries * keys * arguments.dim
     dtype = getattr(torch, arguments.dtype)
     a, b = torch.randn(queries, arguments.dim).to(dtype), torch.randn(arguments.tile, arguments.dim).to(dtype)
-    peak = per_second(lambda: a @ b.T, 50) * 2 * queries * arguments.tile * arguments.dim
+    product = seconds(lambda: a @ b.T, 5)[1] * operations / (2 * queries * arguments.tile * arguments.dim)
     scores = torch.randn(queries, arguments.tile)
-    exponentials = per_second(lambda: scores.exp(), 50) * scores.numel()
-    print(f"{speed:.2f} steps/s on {arguments.threads} threads in {arguments.dtype}")
-    print(f"products of a step: {operations / 1e9:.0f} Gflop; at the {peak / 1e9:.0f} Gflop/s of one tile alone: "
-          f"{operations / peak:.3f} s, at most {peak / operations:.2f} steps/s")  # fmt: skip
-    print(f"exponentials of a step: {queries * keys / 1e6:.0f} million; {queries * keys / exponentials:.3f} s")
+    exponentials = seconds(lambda: scores.exp(), 5)[1] * queries * keys / scores.numel()
+    print(f"a step in {arguments.dtype} on {arguments.threads} threads: {wall:.2f} s wall, {processor:.2f} s of processor time")
+    rate = operations / product / 1e9
+    print(f"of it {operations / 1e9:.0f} Gflop of products with the keys: {product:.2f} s ({rate:.0f} Gflop/s)")
+    print(f"and {queries * keys / 1e6:.0f} million exponentials: {exponentials:.2f} s")
+    print(f"20 steps/s would take {20 * operations / 1e12:.1f} Tflop/s")
     print(f"without tiles the scores of a step would take {4 * queries * keys / 2**20:.0f} MiB, tiles take "
           f"{4 * queries * arguments.tile / 2**20:.0f} MiB")  # fmt: skip
 

@@ -1,17 +1,22 @@
 """Compares the debiasing methods and CFalpha in the embedded world, and prints the numbers as Markdown.
 
-    python benchmarks/debias_world.py --sets runs/demo/sets --tuned runs/demo/train/checkpoint > numbers.md
+    python benchmarks/debias_world.py runs/demo [runs/seeds/1 runs/seeds/2] > numbers.md
 
-Every method is fitted on the data set of counterfactual sets that CFalpha was trained on, and stacked on CFalpha by fitting it
-on the blend. Professions of the data set and professions held out of it are measured apart. Progress goes to stderr.
+Each folder is a finished run of jobs/demo.py. Every method is fitted on the counterfactual sets that CFalpha was trained on,
+and stacked on CFalpha by fitting it on the blend at the recommended alpha. Professions of the data set and professions held
+out of it are measured apart. Three seeds: one per run, and as many of the fit where there are fewer runs. Progress goes to
+stderr.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -35,94 +40,99 @@ from cfray.debias.config import MethodConfig
 from cfray.evaluate.benchmark import Measurement, Settings
 from cfray.evaluate.world import WorldBenchmark, WorldConfig
 
-K = 100
-ATTRIBUTES = ["gender", "skin_tone"]
-GALLERIES = ("portraits", "portraits_held_out")
-ACCURACIES = (
-    "zero_shot_things",
-    "zero_shot_professions",
-    "recall@5_text_to_image",
-    "recall@5_image_to_text",
-    "recall@5_appearance",
-)
-SEEDS = range(3)
+K, SEEDS = 100, 3
+ATTRIBUTES = {"gender": "gender", "skin_tone": "skin"}
+GALLERIES = {"portraits": "", "portraits_held_out": "held out, "}
+METRICS = {"maxskew": "MaxSkew", "ndkl": "NDKL"}
+ACCURACIES = {
+    "zero_shot_things": "things",
+    "zero_shot_professions": "professions",
+    "recall@5_text_to_image": "R@5 t2i",
+    "recall@5_image_to_text": "R@5 i2t",
+    "recall@5_appearance": "R@5 appearance",
+}
+CELLS = [(gallery, attribute, metric) for gallery in GALLERIES for attribute in ATTRIBUTES for metric in METRICS]
 
 
 def published(seed: int, **changes: float | bool) -> JointConfig:
     return JointConfig(form="published", published=PublishedForm(seed=seed, batch=128, **changes))
 
 
-METHODS = {
-    "joint, gated": lambda seed: JointConfig(gated=GatedForm(seed=seed)),
-    "joint, gated, without image counterfactuals": lambda seed: JointConfig(
-        gated=GatedForm(seed=seed, image_counterfactuals=False)
-    ),
+METHODS: dict[str, Callable[[int], MethodConfig]] = {
+    "joint": lambda seed: JointConfig(gated=GatedForm(seed=seed)),
+    "joint, without image counterfactuals": lambda seed: JointConfig(gated=GatedForm(seed=seed, image_counterfactuals=False)),
     "joint, published": lambda seed: published(seed),
     "joint, published, without image counterfactuals": lambda seed: published(seed, image_counterfactuals=False),
     "CLIP-clip": lambda seed: ClipClipConfig(seed=seed),
     "biased prompts": lambda seed: BiasedPromptsConfig(),
     "closed form": lambda seed: ClosedFormConfig(),
 }
+STACKED = ("joint", "closed form")
 
 
-def training_data(clip: ClipModel, sets: str, cache: str) -> DebiasData:
-    people = read_counterfactual_sets(sets, ATTRIBUTES)
-    return embed_training_data(EmbeddingCache(clip, cache), people, load_texts("debias-world"))
+class Run:
+    """A run of the demo: its sets, and the CFalpha model at the alpha it recommends."""
+
+    def __init__(self, place: str, cache: str):
+        record = json.loads((Path(place) / "evaluate/record.json").read_text())
+        self.alpha = record["result"]["recommended_alpha"]
+        self.base = load_clip(record["config"]["base"])
+        self.blend = load_blend(record["config"]["base"], f"{place}/train/checkpoint", self.alpha)
+        people = read_counterfactual_sets(f"{place}/sets", list(ATTRIBUTES))
+        self.data, self.blended_data = (
+            embed_training_data(EmbeddingCache(clip, cache), people, load_texts("debias-world"))
+            for clip in (self.base, self.blend)
+        )
 
 
-def row(label: str, found: list[Measurement]) -> str:
+def rows(runs: list[Run], measure: Callable[[ClipModel], Measurement]) -> Iterator[tuple[str, list[Measurement]]]:
+    """Label and measurements of every row of the table."""
+
+    def fitted(clip: ClipModel, data: DebiasData, label: str, seed: int) -> Measurement:
+        return measure(debias_clip(clip, fit(data, METHODS[label](seed))))
+
+    def seeds(label: str) -> list[tuple[Run, int]]:
+        # The baselines have no seed that matters: one fit per run.
+        return [(runs[seed % len(runs)], seed) for seed in range(SEEDS if "joint" in label else len(runs))]
+
+    yield "base", [measure(runs[0].base)]
+    yield f"CFα ({', '.join(f'{run.alpha:g}' for run in runs)})", [measure(run.blend) for run in runs]
+    for label in METHODS:
+        yield label, [fitted(run.base, run.data, label, seed) for run, seed in seeds(label)]
+    for label in STACKED:
+        yield f"CFα + {label}", [fitted(run.blend, run.blended_data, label, seed) for run, seed in seeds(label)]
+
+
+def value(found: Measurement, gallery: str, attribute: str, metric: str, key: str = "value") -> float:
+    return found.fairness[gallery][attribute][f"{metric}@{K}"]["uniform"][key]
+
+
+def markdown(label: str, found: list[Measurement]) -> str:
     cells = []
-    for gallery in GALLERIES:
-        for attribute in ATTRIBUTES:
-            for metric in ("maxskew", "ndkl"):
-                values = [m.fairness[gallery][attribute][f"{metric}@{K}"]["uniform"]["value"] for m in found]
-                cells.append(f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""))
-    cells += [f"{100 * np.mean([m.accuracy[name] for m in found]):.1f}" for name in ACCURACIES]
+    for cell in CELLS:
+        values = [value(one, *cell) for one in found]
+        cells.append(f"{np.mean(values):.2f}" + (f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""))
+    cells += [f"{100 * np.mean([one.accuracy[name] for one in found]):.1f}" for name in ACCURACIES]
     return f"| {label} | {' | '.join(cells)} |"
-
-
-def floor(found: Measurement) -> str:
-    cells = [
-        f"{found.fairness[gallery][attribute][f'{metric}@{K}']['uniform']['floor']:.3f}"
-        for gallery in GALLERIES for attribute in ATTRIBUTES for metric in ("maxskew", "ndkl")
-    ]  # fmt: skip
-    return f"| random floor | {' | '.join(cells)} |" + " |" * len(ACCURACIES)
-
-
-def measure(benchmark: WorldBenchmark, clip: ClipModel, data: DebiasData, configs: list[MethodConfig]) -> list[Measurement]:
-    return [benchmark.measure(debias_clip(clip, fit(data, config))) for config in configs]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", required=True, help="data set of jobs/generate.py")
-    parser.add_argument("--base", default="world:clip")
-    parser.add_argument("--tuned", help="checkpoint of jobs/train.py; without one there are no rows of CFalpha")
-    parser.add_argument("--alpha", type=float, nargs="*", default=[0.2, 0.5])
+    parser.add_argument("runs", nargs="+", help="finished runs of jobs/demo.py")
     parser.add_argument("--cache", default="runs/embeddings")
     arguments = parser.parse_args()
-    columns = [f"{g.replace('_', ' ')} {a} {m}" for g in GALLERIES for a in ATTRIBUTES for m in ("MaxSkew", "NDKL")]
     with contextlib.redirect_stdout(sys.stderr):
-        base = load_clip(arguments.base)
         benchmark = WorldBenchmark(WorldConfig(k=K), Settings(cache=arguments.cache, bootstrap=10, floor_permutations=1000))
-        plain = benchmark.measure(base)
-    print(f"| method | {' | '.join([*columns, *ACCURACIES])} |\n|---|" + "---|" * (len(columns) + len(ACCURACIES)))
-    print(floor(plain))
-    print(row("CLIP as it is", [plain]))
-    data = training_data(base, arguments.sets, arguments.cache)
-    for label, configure in METHODS.items():
-        started = time.perf_counter()
-        repeats = SEEDS if "joint" in label else range(1)
-        print(row(label, measure(benchmark, base, data, [configure(seed) for seed in repeats])), flush=True)
+        runs = [Run(place, arguments.cache) for place in arguments.runs]
+    heads = [f"{GALLERIES[gallery]}{ATTRIBUTES[a]} {METRICS[metric]}" for gallery, a, metric in CELLS]
+    print(f"| method | {' | '.join([*heads, *ACCURACIES.values()])} |\n|---|" + "---|" * (len(heads) + len(ACCURACIES)))
+    started = time.perf_counter()
+    for label, found in rows(runs, benchmark.measure):
+        if label == "base":
+            floors = " | ".join(f"{value(found[0], *cell, 'floor'):.2f}" for cell in CELLS)
+            print(f"| random floor | {floors} |" + " |" * len(ACCURACIES))
+        print(markdown(label, found), flush=True)
         print(f"[{label}] {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-    for alpha in arguments.alpha if arguments.tuned else []:
-        clip = load_blend(arguments.base, arguments.tuned, alpha)
-        print(row(f"CFalpha {alpha}", [benchmark.measure(clip)]), flush=True)
-        data = training_data(clip, arguments.sets, arguments.cache)
-        for label in ("joint, gated", "closed form"):
-            repeats = SEEDS if "joint" in label else range(1)
-            found = measure(benchmark, clip, data, [METHODS[label](seed) for seed in repeats])
-            print(row(f"CFalpha {alpha} + {label}", found), flush=True)
 
 
 if __name__ == "__main__":
