@@ -1,8 +1,12 @@
-"""What a job asks of the Ray cluster, checked before anything is written."""
+"""What a job asks of the Ray cluster, checked before anything is written, and what the cluster's errors say."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import ray
+from ray.exceptions import RayTaskError
 
 from cfray.errors import UserError
 
@@ -20,3 +24,14 @@ def require_workers(workers: int, cpus_per_worker: float, gpus_per_worker: float
                 f"workers={workers} with {each:g} {resource}s each do not fit the cluster: they need {workers * each:g} "
                 f"{resource}s, the cluster has {have.get(resource, 0):g}; lower workers"
             )
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn a ``UserError`` that a task or an actor raised into that error again, without Ray's traceback in its message."""
+    try:
+        yield
+    except RayTaskError as error:
+        if not isinstance(error.cause, UserError):
+            raise
+        raise UserError(str(error.cause)) from None

@@ -27,7 +27,7 @@ def main(config: EvaluateConfig) -> str:
             for key, row in summary.items()
             if key.startswith("maxskew@")
         )
-        print(f"alpha {point['alpha']:.1f}: {skew}; {accuracy}")
+        print(f"alpha {point['alpha']:g}: {skew}; {accuracy}")
     print(f"recommended alpha {result['recommended_alpha']}: {result['checkpoint']}")
     return config.output
 

@@ -21,6 +21,8 @@ class Settings:
 
     cache: str
     """Place of the embeddings, a local folder or s3://; it outlives the run."""
+    base: str | None = None
+    """The model that infers groups where a benchmark names none: the base or the reference of the run."""
     seed: int = 0
     bootstrap: int = 1000
     """Resamples behind each interval."""
@@ -38,7 +40,8 @@ class Measurement:
 
     ``fairness`` is {gallery: {attribute: fairness summary}}, as ``cfray.metrics.fairness_summary`` gives it;
     ``accuracy`` is {metric: fraction}. The others are what paired comparisons of two models need: ``rankings`` is {gallery:
-    {attribute: results of ``rank_fairness``}}, two targets for every k; ``queries`` is {gallery: concept of every query};
+    {attribute: results of ``rank_fairness``}}, two targets for every k; ``queries`` is {gallery: concept of every
+    query}, for galleries whose queries belong to concepts;
     ``outcomes`` is {metric: (n,) hit or miss of every unit that the accuracy is a mean of}.
     """
 

@@ -27,13 +27,14 @@ class MeasuringConfig(Config):
     decode_threads: int = Field(4, ge=1, description="per worker")
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
+    workers: int = Field(1, ge=1, description="actors that embed images at once, and in evaluate those that measure alphas")
     seed: int = 0
 
-    @property
-    def settings(self) -> Settings:
+    def _settings(self, base: str) -> Settings:
         return Settings(
-            cache=self.cache or storage.join(self.output, "embeddings"), seed=self.seed, bootstrap=self.bootstrap,
-            floor_permutations=self.floor_permutations, batch_size=self.batch_size, decode_threads=self.decode_threads,
+            cache=self.cache or storage.join(self.output, "embeddings"), base=base, seed=self.seed,
+            bootstrap=self.bootstrap, floor_permutations=self.floor_permutations, batch_size=self.batch_size,
+            decode_threads=self.decode_threads,
         )  # fmt: skip
 
 
@@ -49,7 +50,15 @@ class EvaluateConfig(MeasuringConfig):
     tuned: str
     alphas: list[float] = [round(0.1 * i, 1) for i in range(11)]
     max_accuracy_lost: float = Field(0.01, ge=0, description="of every accuracy, at the recommended alpha; a fraction")
-    workers: int = Field(1, ge=1)
+
+    @property
+    def models(self) -> dict[str, ComparedModel]:
+        """The models that are measured, by name."""
+        return {f"alpha {alpha:g}": ComparedModel(model=self.base, tuned=self.tuned, alpha=alpha) for alpha in self.alphas}
+
+    @property
+    def settings(self) -> Settings:
+        return self._settings(self.base)
 
 
 class ComparedModel(Config):
@@ -86,3 +95,13 @@ class CompareConfig(MeasuringConfig):
     reference: str | None = None
     sheets: list[str] = []
     sheet_images: int = Field(12, ge=1)
+
+    @property
+    def settings(self) -> Settings:
+        return self._settings(self.models[self.reference or next(iter(self.models))].model)
+
+    @model_validator(mode="after")
+    def _reference_is_a_model(self) -> CompareConfig:
+        if self.reference is not None and self.reference not in self.models:
+            raise ValueError(f"reference={self.reference!r} is none of the models: {', '.join(self.models)}")
+        return self

@@ -17,6 +17,8 @@ from cfray import s3, storage
 from cfray.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+PART = 1024
+"""Images that are embedded and written as a whole: what an interrupted run can lose, and what is shared out to workers."""
 Box = tuple[float, float, float, float]
 
 
@@ -76,6 +78,10 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    def parts(self) -> list[Gallery]:
+        """The gallery in runs of ``PART`` images: what is embedded and kept as a whole."""
+        return [Gallery(self.name, self.pictures[start : start + PART]) for start in range(0, len(self.pictures), PART)]
 
     @cached_property
     def fingerprint(self) -> str:

@@ -6,6 +6,8 @@ Layout, one of:
     labels.csv + images/                  a column with the file name relative to the folder, columns of classes and attributes;
                                           also .tsv, .jsonl and .parquet
     labels.parquet                        with a column of images, as bytes or as {bytes, path} (images: null)
+    images/any/folders/any.jpg            no labels at all: attributes whose groups a CLIP infers (labels: null, attributes,
+                                          ranking.groups)
 
 A column of classes gives zero-shot accuracy, columns of attributes give fairness of rankings.
 """
@@ -65,7 +67,7 @@ class Labelled:
         found = _read(config, self.report)
         gallery = Gallery(config.name, tuple(picture for picture, _ in found))
         self.galleries = (gallery,)
-        self._class_column = FOLDER if config.labels is None else config.class_column
+        self._class_column = FOLDER if config.labels is None and not config.attributes else config.class_column
         self._prompts: list[list[str]] = []
         if self._class_column is not None:
             values = [text(row[self._class_column]) for _, row in found]
@@ -78,7 +80,8 @@ class Labelled:
             self.report.facts |= {"classes": len(classes)}
         self._people = None
         if config.attributes:
-            labels = {attribute: [text(row[attribute]) or None for _, row in found] for attribute in config.attributes}
+            # A gallery without labels has no column of them; groups are inferred then.
+            labels = {attribute: [text(row.get(attribute)) or None for _, row in found] for attribute in config.attributes}
             self._people = PeopleBenchmark(gallery, labels, config.ranking, settings, self.report)
         else:
             self.report.facts |= {"images": len(gallery)}
@@ -99,8 +102,11 @@ def _require_consistent(config: LabelledConfig) -> None:
         raise UserError(f"{config.name} has neither images nor labels; give a folder, a table, or both")
     if config.images is None and not config.labels.endswith(".parquet"):
         raise UserError(f"{config.name} has labels={config.labels!r} and no images; only a .parquet file can hold the images")
-    if config.labels is None and (config.attributes or config.where or config.class_column):
-        raise UserError(f"{config.name} has no labels file, which class_column, attributes and where are columns of")
+    if config.labels is None and ((config.attributes and not _inferred(config)) or config.where or config.class_column):
+        raise UserError(
+            f"{config.name} has no labels file, which class_column, attributes and where are columns of; attributes alone can "
+            "do without, by ranking.groups: {infer: clip}"
+        )
     if config.attributes and config.ranking is None:
         raise UserError(f"{config.name} has attributes and no ranking; give ranking: {{k: [...]}}")
     if config.labels is not None and not config.attributes and config.class_column is None:
@@ -113,17 +119,23 @@ def _require_consistent(config: LabelledConfig) -> None:
 def _read(config: LabelledConfig, report: ReadReport) -> list[tuple[Picture, dict[str, Any]]]:
     if config.labels is None:
         images = list_images(config.images)
+        if config.attributes and images:
+            return [(picture, {}) for picture in images.values()]
         folders = {name: name.rpartition("/")[0].rpartition("/")[2] for name in images}
         report.add("images in no class folder", (name for name, folder in folders.items() if not folder))
         found = [(images[name], {FOLDER: folder}) for name, folder in folders.items() if folder]
         if not found:
             raise UserError(f"folder {config.images!r} has {len(images)} images and none in a class folder")
         return found
-    columns = [*config.where, *config.attributes, *([config.class_column] if config.class_column else [])]
+    columns = [*config.where, *([config.class_column] if config.class_column else [])]
+    # With inferred groups labels are only what those are compared with.
+    optional = config.attributes if _inferred(config) else []
+    columns += [] if optional else config.attributes
     if config.images is None:
-        found = [(picture, row) for picture, row in _parquet(config, columns) if _wanted(config, row)]
+        found = [(picture, row) for picture, row in _parquet(config, columns, optional) if _wanted(config, row)]
     else:
-        rows = index_rows(read_rows(config.labels, (config.file_column, *columns)), config.file_column, report)
+        rows = read_rows(config.labels, (config.file_column, *columns), optional)
+        rows = index_rows(rows, config.file_column, report)
         wanted = {name: row for name, row in rows.items() if _wanted(config, row)}
         images = {name: p for name, p in list_images(config.images).items() if name in wanted or name not in rows}
         found = []
@@ -135,11 +147,15 @@ def _read(config: LabelledConfig, report: ReadReport) -> list[tuple[Picture, dic
     return found
 
 
+def _inferred(config: LabelledConfig) -> bool:
+    return config.ranking is not None and config.ranking.groups is not None
+
+
 def _wanted(config: LabelledConfig, row: dict[str, Any]) -> bool:
     return all(text(row[column]) == value for column, value in config.where.items())
 
 
-def _parquet(config: LabelledConfig, columns: list[str]) -> list[tuple[Picture, dict[str, Any]]]:
+def _parquet(config: LabelledConfig, columns: list[str], optional: list[str]) -> list[tuple[Picture, dict[str, Any]]]:
     filesystem, path = storage.resolve(config.labels)
     stamp, found = stat(config.labels), []
     with filesystem.open_input_file(path) as stream:
@@ -148,6 +164,7 @@ def _parquet(config: LabelledConfig, columns: list[str]) -> list[tuple[Picture, 
         if missing:
             have = ", ".join(file.schema_arrow.names)
             raise UserError(f"Parquet file {config.labels!r} has no column {missing[0]!r}; it has {have}")
+        columns = [*columns, *(name for name in optional if name in file.schema_arrow.names)]
         for group in range(file.num_row_groups):
             for row, values in enumerate(file.read_row_group(group, columns=columns).to_pylist()):
                 number = len(found)

@@ -22,9 +22,11 @@ import numpy as np
 from cfray import storage
 from cfray.errors import UserError
 from cfray.evaluate.benchmark import Measurement, Settings
-from cfray.evaluate.embeddings import Embedded, Encoder
+from cfray.evaluate.embedding_files import Embedded
+from cfray.evaluate.embeddings import Encoder
 from cfray.evaluate.images import Gallery, list_images
-from cfray.evaluate.people import PeopleBenchmark, RankingConfig, rank_groups
+from cfray.evaluate.people import PeopleBenchmark, RankingConfig
+from cfray.evaluate.ranking import Labels, rank_people
 from cfray.evaluate.reading import ReadReport, index_images
 from cfray.metrics import similarity, worst_group_recall
 
@@ -74,23 +76,25 @@ class PATA(PeopleBenchmark):
         labels = {attribute: [lines[number][attribute] for number in numbers] for attribute in config.attributes}
         super().__init__(Gallery("pata", tuple(found[n] for n in numbers)), labels, config, settings, report)
 
-    def _measure(self, encoder: Encoder, images: Embedded) -> Measurement:
-        found = super()._measure(encoder, images)
+    def _measure(self, encoder: Encoder, images: Embedded, groups: Labels) -> Measurement:
+        found = super()._measure(encoder, images, groups)
         for name, side in (("positive", "pos"), ("negative", "neg")):
-            fairness = found.fairness[f"pata_{name}"] = {}
-            for attribute, labels in self._labels.items():
+            fairness, rankings = {}, {}
+            for attribute, labels in groups.items():
                 captions = [c for scene in self._scenes.values() for c in scene[side][CAPTION_KEYS[attribute]]]
                 queries = encoder.texts(list(dict.fromkeys(captions)))
-                where = f"{name} captions, {attribute}"
-                fairness[attribute] = rank_groups(queries, images, labels, self._config.k, self._settings, where)
+                one = rank_people(queries, images, {attribute: labels}, self._config.k, self._settings, f"{name} captions")
+                fairness, rankings = fairness | one[0], rankings | one[1]
+            gallery = f"{self.report.benchmark}_{name}"
+            found.fairness[gallery], found.rankings[gallery] = fairness, rankings
         scenes = sorted(set(self._image_scene))
         scores = similarity(images.vectors, encoder.texts([neutral_caption(self._scenes[scene]["long"]) for scene in scenes]))
         image_scene = np.array([scenes.index(scene) for scene in self._image_scene])[images.readable]
-        for attribute, labels in self._labels.items():
-            groups = np.unique(np.array(labels)[images.readable], return_inverse=True)[1]
-            recall = worst_group_recall(scores, image_scene, np.arange(len(scenes)), groups)
-            found.accuracy[f"worst_group_recall_pata_{attribute}"] = recall.mean_of_min
-            found.accuracy[f"worst_group_recall_pata_{attribute}_overall"] = recall.min_of_mean
+        for attribute, labels in groups.items():
+            ids = np.unique(np.array(labels)[images.readable], return_inverse=True)[1]
+            recall = worst_group_recall(scores, image_scene, np.arange(len(scenes)), ids)
+            found.accuracy[f"worst_group_recall_{self.report.benchmark}_{attribute}"] = recall.mean_of_min
+            found.accuracy[f"worst_group_recall_{self.report.benchmark}_{attribute}_overall"] = recall.min_of_mean
         return found
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from cfray.clip.model import ClipModel
 from cfray.concepts.concepts import load_concepts
@@ -14,13 +14,20 @@ from cfray.concepts.prompts import load_prompts
 from cfray.config import Config
 from cfray.errors import UserError
 from cfray.evaluate.benchmark import Measurement, Settings
-from cfray.evaluate.embeddings import Embedded, Encoder
+from cfray.evaluate.embedding_files import Embedded
+from cfray.evaluate.embeddings import Encoder
 from cfray.evaluate.images import Gallery, Picture
+from cfray.evaluate.inferred import InferConfig, InferredLabels, infer_labels, require_inferable
+from cfray.evaluate.ranking import Labels, rank_people, require_groups, require_k
 from cfray.evaluate.reading import ReadReport
-from cfray.metrics import RankFairness, fairness_of_targets, rank_top_k, similarity, summarise
+from cfray.metrics import rank_top_k, similarity
 
 UNREADABLE = "unreadable images"
-Ks = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+Ks = Annotated[
+    list[Annotated[int, Field(ge=1)]],
+    Field(min_length=1),
+    BeforeValidator(lambda k: [k] if isinstance(k, int) else k),
+]
 
 
 class RankingConfig(Config):
@@ -31,15 +38,14 @@ class RankingConfig(Config):
     ``average_templates``: one query per concept (the mean of its templates) instead of one per concept and template.
     ``trained_on``: the concepts file that counterfactual images were generated from; concepts that it marks as trained are
     then reported apart from all others, which are held out.
+    ``groups``: {infer: clip} takes groups that a CLIP infers in the place of labels, see ``InferConfig``.
     """
 
     k: Ks
     prompts: list[str] = Field(["prompts-adjectives", "prompts-occupations"], min_length=1)
     average_templates: bool = False
     trained_on: str | None = None
-
-
-Labels = Mapping[str, Sequence[str | None]]
+    groups: InferConfig | None = None
 
 
 class PeopleBenchmark:
@@ -48,7 +54,8 @@ class PeopleBenchmark:
     Args:
         gallery: the images.
         labels: per attribute the group of every image of the gallery, None where it is not known: such an image is left out
-            of the rankings of that attribute.
+            of the rankings of that attribute. With inferred groups the attributes count, and labels are what those are
+            compared with.
         config, settings, report: see there; the report gets what is missing or cannot be read.
 
     Raises:
@@ -61,9 +68,17 @@ class PeopleBenchmark:
         concepts = concept_sets(config)
         self._queries = {name: list(rows.values()) for name, rows in concepts.items()}
         self._concepts = {name: list(rows) for name, rows in concepts.items()}
-        report.facts |= {"images": len(gallery), "attributes": ", ".join(_sizes(labels))}
+        self._inferred: InferredLabels | None = None
+        if config.groups is not None:
+            # One run may hold the same gallery to its labels too.
+            report.benchmark = f"{report.benchmark}_inferred"
+        report.facts |= {"images": len(gallery), "attributes": ", ".join(labels if config.groups else _sizes(labels))}
         report.facts["queries"] = ", ".join(f"{_count(config, rows)} {name}" for name, rows in self._queries.items())
         report.print_facts()
+        if config.groups is not None:
+            require_inferable(config.groups, list(labels), settings)
+            require_k(report.benchmark, "in all", len(gallery), config.k)
+            return
         for attribute, values in labels.items():
             missing = (p.name for p, value in zip(gallery.pictures, values, strict=True) if value is None)
             report.add(f"images without a label of {attribute}", missing)
@@ -72,7 +87,17 @@ class PeopleBenchmark:
     def measure(self, clip: ClipModel) -> Measurement:
         """``fairness`` by gallery and prompt set, for example ``fairface_adjectives``."""
         encoder = Encoder(clip, self._settings)
-        return self._measure(encoder, read_images(encoder, self._gallery, self.report))
+        images = read_images(encoder, self._gallery, self.report)
+        if self._config.groups is None:
+            return self._measure(encoder, images, self._labels)
+        if self._inferred is None:
+            device = next(clip.model.parameters()).device
+            self._inferred = infer_labels(self._config.groups, self._gallery, self._labels, self._settings, self.report, device)
+        found = self._measure(encoder, images, self._inferred.labels)
+        for summaries in found.fairness.values():
+            for attribute, summary in summaries.items():
+                summary["inferred"] = self._inferred.facts[attribute]
+        return found
 
     def has_concept(self, concept: str) -> bool:
         """Whether any set of prompts has it."""
@@ -93,7 +118,7 @@ class PeopleBenchmark:
                 found[name] = {self._concepts[name][i]: top for i, top in zip(asked, tops, strict=True)}
         return found
 
-    def _measure(self, encoder: Encoder, images: Embedded) -> Measurement:
+    def _measure(self, encoder: Encoder, images: Embedded, labels: Labels) -> Measurement:
         found = Measurement()
         for name, prompts in self._queries.items():
             if self._config.average_templates:
@@ -102,11 +127,9 @@ class PeopleBenchmark:
                 queries, each = encoder.texts([prompt for row in prompts for prompt in row]), [len(row) for row in prompts]
             gallery = f"{self.report.benchmark}_{name}"
             found.queries[gallery] = np.repeat(self._concepts[name], each).tolist()
-            found.fairness[gallery], found.rankings[gallery] = {}, {}
-            for attribute, values in self._labels.items():
-                found.fairness[gallery][attribute], found.rankings[gallery][attribute] = rank_and_keep(
-                    queries, images, values, self._config.k, self._settings, f"{name}, {attribute}"
-                )
+            found.fairness[gallery], found.rankings[gallery] = rank_people(
+                queries, images, labels, self._config.k, self._settings, name
+            )
         return found
 
 
@@ -149,61 +172,9 @@ def read_images(encoder: Encoder, gallery: Gallery, report: ReadReport) -> Embed
     return images
 
 
-def rank_groups(
-    queries: np.ndarray, images: Embedded, labels: Sequence[str | None], ks: Sequence[int], settings: Settings, where: str
-) -> dict[str, Any]:
-    """The fairness summary of queries (Q, d) over the readable and labelled images.
-
-    As ``cfray.metrics.fairness_summary``, for several k in one dictionary: ``"maxskew@K"`` and so on for each, and
-    ``"absent_groups": {"K": n}``, ``"groups": {name: {"members": n, "top_share": {"K": s}}}``.
-
-    Raises:
-        UserError: for what the metrics refuse, with ``where`` in front.
-    """
-    return rank_and_keep(queries, images, labels, ks, settings, where)[0]
-
-
-def rank_and_keep(
-    queries: np.ndarray, images: Embedded, labels: Sequence[str | None], ks: Sequence[int], settings: Settings, where: str
-) -> tuple[dict[str, Any], list[RankFairness]]:
-    """``rank_groups`` and the results that it sums up: uniform and pool for every k. Two models' results are paired."""
-    labels = np.array([label or "" for label in labels])[images.readable]
-    names, groups = np.unique(labels[labels != ""], return_inverse=True)
-    scores = similarity(queries, images.vectors[labels != ""])
-    summary: dict[str, Any] = {"absent_groups": {}, "groups": {}}
-    kept: list[RankFairness] = []
-    for k in ks:
-        try:
-            both = fairness_of_targets(
-                scores, groups, k=k, group_names=names.tolist(), seed=settings.seed,
-                n_bootstrap=settings.bootstrap, n_floor=settings.floor_permutations,
-            )  # fmt: skip
-        except ValueError as error:
-            raise UserError(f"{where}: {error}") from None
-        one = summarise(both, names.tolist())
-        kept += both
-        summary["absent_groups"][str(k)] = one.pop("absent_groups")
-        for name, group in one.pop("groups").items():
-            entry = summary["groups"].setdefault(name, {"members": group["members"], "top_share": {}})
-            entry["top_share"][str(k)] = group["top_share"]
-        summary |= one
-    return summary, kept
-
-
 def age_group(years: int) -> str:
     """One of three age groups: below 30, 30 to 59, 60 and above."""
     return "0-29" if years < 30 else "30-59" if years < 60 else "60+"
-
-
-def require_groups(benchmark: str, attribute: str, labels: Sequence[str | None], ks: Sequence[int]) -> None:
-    """UserError if the labels have fewer than two groups, or fewer images than the largest k."""
-    have = [label for label in labels if label is not None]
-    groups = sorted(set(have))
-    if len(groups) < 2:
-        what = f"one group only ({groups[0]})" if groups else "no label at all"
-        raise UserError(f"attribute {attribute!r} of {benchmark} has {what}; fairness needs at least 2 groups")
-    if max(ks) > len(have):
-        raise UserError(f"k={max(ks)} is larger than the {len(have)} images of {benchmark} with a {attribute}; lower k")
 
 
 def _sizes(labels: Labels) -> list[str]:

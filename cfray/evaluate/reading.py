@@ -53,12 +53,13 @@ class ReadReport:
         return f"[{self.benchmark}] {len(items):,} {kind}: {', '.join(items[:SHOWN])}{more}"
 
 
-def read_rows(place: str, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+def read_rows(place: str, columns: Sequence[str] = (), optional: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The rows of a .csv, .tsv, .jsonl or .parquet file as dictionaries; text files are UTF-8 with a heading line.
 
     Args:
         place: the file.
-        columns: columns that must be there; of Parquet nothing else is read.
+        columns: columns that must be there; of Parquet nothing is read but these and the optional ones.
+        optional: columns that may be missing.
 
     Raises:
         UserError: if the file is missing, empty, of another kind or damaged, or lacks a column.
@@ -69,7 +70,7 @@ def read_rows(place: str, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
     content = storage.read_bytes(place)
     try:
         if suffix == "parquet":
-            rows = _parquet_rows(place, content, columns)
+            rows = _parquet_rows(place, content, columns, optional)
         else:
             rows = _text_rows(place, content.decode("utf-8-sig"), suffix)
     except (UnicodeDecodeError, pa.ArrowInvalid) as error:
@@ -144,10 +145,11 @@ def match_images(rows: Iterable[str], images: dict[str, Picture], report: ReadRe
     return both
 
 
-def _parquet_rows(place: str, content: bytes, columns: Sequence[str]) -> list[dict[str, Any]]:
+def _parquet_rows(place: str, content: bytes, columns: Sequence[str], optional: Sequence[str]) -> list[dict[str, Any]]:
     file = pq.ParquetFile(io.BytesIO(content))
-    _require_columns(place, columns, file.schema_arrow.names)
-    return file.read(columns=list(columns) or None).to_pylist()
+    have = file.schema_arrow.names
+    _require_columns(place, columns, have)
+    return file.read(columns=[*columns, *(name for name in optional if name in have)] or None).to_pylist()
 
 
 def _text_rows(place: str, content: str, suffix: str) -> list[dict[str, Any]]:

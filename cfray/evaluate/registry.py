@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
 
+from cfray.errors import UserError
 from cfray.evaluate.benchmark import Benchmark, Settings
 from cfray.evaluate.captions import Captions, CaptionsConfig
 from cfray.evaluate.facet import FACET, FACETConfig
@@ -39,3 +41,17 @@ def build_benchmark(config: BenchmarkConfig, settings: Settings) -> Benchmark:
         UserError: for a place, a file or a value that does not fit.
     """
     return BENCHMARKS[config.kind](config, settings)
+
+
+def build_benchmarks(configs: Sequence[BenchmarkConfig], settings: Settings) -> list[Benchmark]:
+    """All benchmarks of a run.
+
+    Raises:
+        UserError: as ``build_benchmark``, or if two would be called the same in the results.
+    """
+    benchmarks = [build_benchmark(config, settings) for config in configs]
+    names = [benchmark.report.benchmark for benchmark in benchmarks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"two benchmarks are called {twice!r}, and one result would replace the other; give them names")
+    return benchmarks

@@ -12,11 +12,12 @@ from ray.util import ActorPool
 from cfray import storage
 from cfray.clip.model import save_clip
 from cfray.clip.pair import load_pair
-from cfray.cluster import require_workers
+from cfray.cluster import plain_errors, require_workers
 from cfray.errors import UserError
+from cfray.evaluate.benchmark import Benchmark
+from cfray.evaluate.cluster_pass import embed_on_cluster
 from cfray.evaluate.config import EvaluateConfig
-from cfray.evaluate.embeddings import embed_in_one_pass
-from cfray.evaluate.registry import build_benchmark
+from cfray.evaluate.registry import build_benchmarks
 from cfray.metrics import able
 from cfray.runs import Record, finished_record
 
@@ -32,16 +33,9 @@ class Evaluator:
             torch.set_num_threads(max(1, int(config.cpus_per_worker)))
         self._pair = load_pair(config.base, config.tuned)
         self._clip = self._pair.clip
-        self._settings, self._able_accuracy = config.settings, config.able_accuracy
-        self._benchmarks = [build_benchmark(benchmark, self._settings) for benchmark in config.benchmarks]
+        self._able_accuracy = config.able_accuracy
+        self._benchmarks = build_benchmarks(config.benchmarks, config.settings)
         self._clip.model.to(self._device)
-
-    def embed(self, alphas: list[float]) -> None:
-        """Embed the galleries of all benchmarks for these alphas, every image read and decoded once."""
-        galleries = [gallery for benchmark in self._benchmarks for gallery in benchmark.galleries]
-        if galleries:
-            states = [self._pair.at(alpha) for alpha in alphas]
-            embed_in_one_pass(self._clip, states, galleries, self._settings)
 
     def reports(self) -> list[dict[str, Any]]:
         """What every benchmark read and what it left out."""
@@ -89,11 +83,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     done = finished_record(config.output, config)
     if done is not None:
         return done
-    preflight(config)
+    benchmarks = preflight(config)
     record = Record(config.output, "evaluate", config)
     record.start()
     with record.timed("evaluate"):
-        points = _measure_all(config)
+        points = _measure_all(config, benchmarks)
     alpha = recommend(points, config.max_accuracy_lost)
     place = storage.join(config.output, CHECKPOINT)
     pair = load_pair(config.base, config.tuned)
@@ -102,8 +96,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     return record.data
 
 
-def preflight(config: EvaluateConfig) -> None:
-    """Refuse what cannot work before anything is written.
+def preflight(config: EvaluateConfig) -> list[Benchmark]:
+    """Refuse what cannot work before anything is written; returns the benchmarks, which have read their labels.
 
     Raises:
         UserError: for an alpha outside [0, 1], no alpha 0 to compare with, models that are missing or cannot be blended, an
@@ -114,25 +108,25 @@ def preflight(config: EvaluateConfig) -> None:
         raise UserError(f"alphas={config.alphas} must lie in [0, 1] and hold 0, the model that the others are compared with")
     require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
     load_pair(config.base, config.tuned)
-    for benchmark in config.benchmarks:
-        build_benchmark(benchmark, config.settings)
+    benchmarks = build_benchmarks(config.benchmarks, config.settings)
     storage.require_writable(config.output)
+    return benchmarks
 
 
-def _measure_all(config: EvaluateConfig) -> list[dict[str, Any]]:
+def _measure_all(config: EvaluateConfig, benchmarks: list[Benchmark]) -> list[dict[str, Any]]:
     files = {alpha: storage.join(config.output, "alphas", f"{alpha:.4f}.json") for alpha in config.alphas}
     points = {alpha: json.loads(storage.read_bytes(file)) for alpha, file in files.items() if storage.exists(file)}
     open_alphas = [alpha for alpha in config.alphas if alpha not in points]
     if open_alphas:
+        models = {name: model for name, model in config.models.items() if model.alpha in open_alphas}
+        embed_on_cluster(models, [gallery for benchmark in benchmarks for gallery in benchmark.galleries], config)
         actor = ray.remote(num_cpus=config.cpus_per_worker, num_gpus=config.gpus_per_worker)(Evaluator)
         evaluators = [actor.remote(config) for _ in range(min(config.workers, len(open_alphas)))]
-        shares = [open_alphas[i :: len(evaluators)] for i in range(len(evaluators))]
-        ray.get([evaluator.embed.remote(share) for evaluator, share in zip(evaluators, shares, strict=True)])
-        pool = ActorPool(evaluators)
-        for point in pool.map_unordered(lambda evaluator, alpha: evaluator.measure.remote(alpha), open_alphas):
-            points[point["alpha"]] = point
-            storage.write_bytes(files[point["alpha"]], json.dumps(point).encode())
-            print(f"[evaluate] {len(points)}/{len(config.alphas)} alphas", flush=True)
+        with plain_errors():
+            for point in ActorPool(evaluators).map_unordered(lambda one, alpha: one.measure.remote(alpha), open_alphas):
+                points[point["alpha"]] = point
+                storage.write_bytes(files[point["alpha"]], json.dumps(point).encode())
+                print(f"[evaluate] {len(points)}/{len(config.alphas)} alphas", flush=True)
         # Images that cannot be read are known by now.
         reports = ray.get(evaluators[0].reports.remote())
         storage.write_bytes(storage.join(config.output, "read.json"), (json.dumps(reports, indent=2) + "\n").encode())

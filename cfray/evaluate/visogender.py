@@ -21,7 +21,8 @@ from cfray.clip.model import ClipModel
 from cfray.config import Config
 from cfray.errors import UserError
 from cfray.evaluate.benchmark import Measurement, Settings
-from cfray.evaluate.embeddings import Embedded, Encoder
+from cfray.evaluate.embedding_files import Embedded
+from cfray.evaluate.embeddings import Encoder
 from cfray.evaluate.images import Gallery, list_images
 from cfray.evaluate.people import Ks, read_images
 from cfray.evaluate.reading import ReadReport, index_images, index_rows, match_images, read_rows, text
@@ -97,9 +98,9 @@ class VisoGender:
             found.fairness[gallery.name] = {"gender": self._retrieval(encoder, images, kept, name)}
             right = self._resolution(encoder, images, kept)
             genders = np.array([row.gender for row in kept])
-            found.accuracy[f"resolution_{gallery.name}"] = float(right.mean())
+            found.add_outcomes(f"resolution_{gallery.name}", right)
             for gender in np.unique(genders):
-                found.accuracy[f"resolution_{gallery.name}_{GENDERS[gender]}"] = float(right[genders == gender].mean())
+                found.add_outcomes(f"resolution_{gallery.name}_{GENDERS[gender]}", right[genders == gender])
         return found
 
     def _retrieval(self, encoder: Encoder, images: Embedded, rows: list[_Row], table: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from cfray.clip.model import ClipModel
 from cfray.evaluate.benchmark import Measurement, Settings
-from cfray.evaluate.embeddings import Embedded, Encoder
+from cfray.evaluate.embedding_files import Embedded
+from cfray.evaluate.embeddings import Encoder
 from cfray.evaluate.images import Gallery
 from cfray.evaluate.people import read_images
 from cfray.evaluate.reading import ReadReport

@@ -15,8 +15,8 @@ from cfray.clip.model import debias_clip, load_clip, save_clip
 from cfray.clip.pair import load_blend, load_pair
 from cfray.config import build_config
 from cfray.errors import UserError
-from cfray.evaluate.compare import load_compared
 from cfray.evaluate.config import ComparedModel
+from cfray.evaluate.models import load_compared
 
 TEXTS = ["a photo of a nurse", "an old miner"]
 

@@ -7,11 +7,11 @@ import pytest
 from cfray.config import build_config
 from cfray.errors import UserError
 from cfray.evaluate.benchmark import Measurement
-from cfray.evaluate.compare import comparison
 from cfray.evaluate.compare_tables import as_csv, as_text
+from cfray.evaluate.comparison import comparison
 from cfray.evaluate.config import CompareConfig
-from cfray.evaluate.embeddings import embed_models_in_one_pass
 from cfray.evaluate.images import Gallery, list_images
+from cfray.evaluate.one_pass import Weighted, embed_in_one_pass
 from cfray.evaluate.suite import able_scores
 from cfray.metrics import fairness_of_targets, summarise
 from cfray.report.compare import render_comparison, render_sheets
@@ -104,8 +104,8 @@ def test_models_of_different_preprocessing_share_one_decoding(clip, settings, tm
     gallery = Gallery("colours", tuple(list_images(str(tmp_path / "images")).values()))
     other = replace(clip, preprocess=transforms.Compose([transforms.Resize((4, 4)), transforms.ToTensor()]))
     decoded = []
-    monkeypatch.setattr("cfray.evaluate.embeddings.decode", lambda *args: decoded.append(1) or decode(*args))
-    embed_models_in_one_pass([clip, other], [gallery], settings)
+    monkeypatch.setattr("cfray.evaluate.one_pass.decode", lambda *args: decoded.append(1) or decode(*args))
+    embed_in_one_pass([Weighted(clip), Weighted(other)], [gallery], settings)
     assert len(decoded) == 2
     assert clip.model.images_seen == 4
 

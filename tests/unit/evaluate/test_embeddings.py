@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from cfray.evaluate.embeddings import Encoder, embed_in_one_pass, weights_hash
+from cfray.errors import UserError
+from cfray.evaluate.embedding_files import weights_hash
+from cfray.evaluate.embeddings import Encoder
 from cfray.evaluate.images import Gallery, list_images
+from cfray.evaluate.one_pass import Weighted, embed_in_one_pass
 
 
 @pytest.fixture
@@ -52,8 +55,8 @@ def test_changed_weights_images_and_preprocessing_are_embedded_anew(clip, settin
 def test_many_weights_share_one_decoding(clip, settings, gallery, monkeypatch):
     states = [{"gain": torch.tensor([1.0, gain, 1.0])} for gain in (1.0, 2.0, 4.0)]
     decoded = []
-    monkeypatch.setattr("cfray.evaluate.embeddings.decode", _counting(decoded))
-    embed_in_one_pass(clip, states, [gallery()], settings)
+    monkeypatch.setattr("cfray.evaluate.one_pass.decode", _counting(decoded))
+    embed_in_one_pass([Weighted(clip, lambda state=state: state) for state in states], gallery().parts(), settings)
     assert len(decoded) == 6
     for state in states:
         clip.model.load_state_dict(state)
@@ -61,7 +64,7 @@ def test_many_weights_share_one_decoding(clip, settings, gallery, monkeypatch):
         alone = Encoder(clip, replace(settings, cache=f"{settings.cache}-alone")).images(gallery())
         np.testing.assert_array_equal(together.vectors, alone.vectors)
     assert len(decoded) == 6 + 3 * 6
-    embed_in_one_pass(clip, states, [gallery()], settings)
+    embed_in_one_pass([Weighted(clip, lambda state=state: state) for state in states], gallery().parts(), settings)
     assert len(decoded) == 6 + 3 * 6
 
 
@@ -121,3 +124,28 @@ def _counting(decoded):
 
 def _failing(place):
     raise OSError("disk")
+
+
+def test_a_diverged_model_is_refused_and_nothing_is_kept(clip, settings, gallery, tmp_path):
+    with torch.no_grad():
+        clip.model.gain[0] = float("nan")
+    with pytest.raises(UserError, match="5 of 5 embeddings are NaN or infinite, first that of '0.png': the weights"):
+        Encoder(clip, settings).images(gallery())
+    assert not list((tmp_path / "cache").rglob("*.parquet"))
+    clip.model.encode_text = lambda ids: torch.full((len(ids), 3), float("nan"))
+    with pytest.raises(UserError, match="2 of 2 embeddings are NaN or infinite, first that of 'red'"):
+        Encoder(clip, settings).texts(["red", "blue"])
+
+
+def test_large_galleries_are_kept_in_parts(clip, settings, gallery, monkeypatch):
+    monkeypatch.setattr("cfray.evaluate.images.PART", 4)
+    whole = gallery()
+    assert [len(part) for part in whole.parts()] == [4, 2]
+    found = Encoder(clip, settings).images(whole)
+    assert found.vectors.argmax(axis=1).tolist() == [0, 1, 2, 0, 2]
+    assert found.readable.tolist() == [True, True, True, False, True, True]
+    seen = clip.model.images_seen
+    # A picture that comes last changes the last part only.
+    longer = Gallery(whole.name, (*whole.pictures, replace(whole.pictures[0], name="again")))
+    assert len(Encoder(clip, settings).images(longer).vectors) == 6
+    assert clip.model.images_seen == seen + 3

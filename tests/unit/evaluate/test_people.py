@@ -89,6 +89,10 @@ def test_too_few_readable_images_for_k(clip, settings, faces, prompts, tmp_path)
         benchmark.measure(clip)
 
 
+def test_one_k_needs_no_list():
+    assert RankingConfig(k=1000).k == RankingConfig(k=[1000]).k == [1000]
+
+
 def test_no_prompts_file():
     with pytest.raises(UserError, match="prompts file 'nothing' not found"):
         query_sets(RankingConfig(k=[1], prompts=["nothing"]))
