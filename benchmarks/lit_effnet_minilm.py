@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from cfray.clip.model import ClipModel, load_clip
+
 TOWER = "minilm_l6"
 
 
@@ -24,3 +26,9 @@ def export(source: Path, target: Path) -> Path:
     weights = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in weights.items()}
     save_file(weights, target / "open_clip_model.safetensors")
     return target
+
+
+def load_as_it_is(name: str, scratch: Path) -> ClipModel:
+    """A CLIP as ``load_clip`` names it, or the folder lit_effnet_minilm as it is, exported to ``scratch``."""
+    folder = Path(name)
+    return load_clip(str(export(folder, scratch)) if (folder / TOWER).is_dir() else name)
