@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import ray
 from cfray import storage
 from cfray.dataset.store import PARTS, PartWriter, finished_ids, read_table
 from cfray.errors import UserError
+from cfray.progress import every_minute, shared_progress, watched
 
 STAGES = "stages"
 
@@ -101,14 +103,17 @@ def _write(pools: list[Pool], sets: ray.data.Dataset, count: int, dataset: str, 
     print(f"[generate] {count} {what} to make", flush=True)
     # One line a part is said below; Ray's own bars are a screen of lines for every stage, again and again.
     ray.data.DataContext.get_current().enable_progress_bars = False
+    progress = shared_progress("generate", count, unit=what, pools={pool.name: pool.actors for pool in pools})
     for pool in pools:
-        sets = pool.over(sets)
+        sets = replace(pool, stage=watched(pool.stage, pool.name, progress)).over(sets)
     sets = Pool("parts", PartWriter, (dataset,), num_cpus=0.1, batch_size=rows_per_file).over(sets)
     made = 0
     try:
-        for batch in sets.iter_batches(batch_size=None, batch_format="pyarrow"):
-            made += batch.num_rows
-            print(f"[generate] {made}/{count} {what}", flush=True)
+        with every_minute(lambda: ray.get(progress.line.remote())):
+            for batch in sets.iter_batches(batch_size=None, batch_format="pyarrow"):
+                made += batch.num_rows
+                progress.finish.remote(batch.num_rows, Counter(status or "open" for status in batch["status"].to_pylist()))
+                print(f"[generate] {made}/{count} {what}", flush=True)
     except ray.exceptions.RayError as error:
         raise _user_error(error) or error from None
 

@@ -19,6 +19,7 @@ from cfray.errors import UserError
 from cfray.runs import Record, finished_record
 from cfray.train.config import TrainConfig
 from cfray.train.loop import STATE_FILE, train_worker
+from cfray.train.progress import StepProgress
 from cfray.train.rehearsal import read_pictures
 
 CHECKPOINT = "checkpoint"
@@ -52,6 +53,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
             storage_path=folder,
             storage_filesystem=filesystem,
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            callbacks=[StepProgress(config.steps)],
             failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
         ),
     )
