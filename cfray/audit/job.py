@@ -1,4 +1,4 @@
-"""The audit job: reads every image once, then writes ``audit.json``, ``audit.html`` and ``readings.parquet``."""
+"""The audit job: reads every image once, then writes numbers, page and readings, and what the next run should ask for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import ray
+import yaml
 
 from cfray import storage
 from cfray.audit.config import AuditConfig
@@ -19,10 +20,12 @@ from cfray.dataset.store import PARTS, count_sets, read_table, write_table
 from cfray.dataset.webdataset import export_shards
 from cfray.errors import UserError
 from cfray.generate.config import GenerateConfig
+from cfray.groups.coverage import appearance_coverage, next_run
 from cfray.report.audit import Sheet, render_audit, sheet_of
 from cfray.world.models import model_path
 
 READINGS = "readings.parquet"
+NEXT_RUN = "next-run.yaml"
 
 
 def audit(config: AuditConfig) -> dict[str, Any]:
@@ -47,7 +50,11 @@ def audit(config: AuditConfig) -> dict[str, Any]:
     result = {
         "schema": 1, "data": config.data, "clip": config.model, "sets": asdict(count_sets(config.data)),
         **audit_readings(readings, values, readers_for(config, recipe, appearances)),
+        "coverage": appearance_coverage(readings, values),
     }  # fmt: skip
+    if result["coverage"]["measured"]:
+        part = yaml.safe_dump(next_run(result["coverage"]["measured"]), sort_keys=False)
+        storage.write_bytes(storage.join(config.output, NEXT_RUN), part.encode())
     if config.webdataset is not None:
         result["webdataset"] = export_shards(config.data, config.webdataset.output, config.webdataset.sets_per_shard)
     storage.write_bytes(storage.join(config.output, "audit.json"), (json.dumps(result, indent=2) + "\n").encode())

@@ -108,19 +108,24 @@ def similarity_vectors(images: Any, prompts: Any) -> np.ndarray:
     return normalise(images, "images") @ prototypes.T
 
 
-def combine_groups(*inferred: InferredGroups) -> InferredGroups:
-    """Groups by several attributes at once, such as "Female, Black"; combinations that no sample is in are left out.
+def combine_groups(*inferred: InferredGroups, names: tuple[str, ...] | None = None) -> InferredGroups:
+    """Groups by several attributes at once, such as "Female, Black".
 
     The relevancy of a combination is the product of its parts', as if the attributes were independent given the image.
+
+    Args:
+        inferred: the groups of the same n samples by each attribute.
+        names: the combinations to choose from, for other samples the ``names`` of a first result; when left out those that a
+            sample is in.
     """
-    ids, relevancy, names = inferred[0].groups, inferred[0].relevancy, inferred[0].names
+    relevancy, combinations = inferred[0].relevancy, inferred[0].names
     for other in inferred[1:]:
-        ids = ids * len(other.names) + other.groups
-        relevancy = (relevancy[:, :, None] * other.relevancy[:, None, :]).reshape(len(ids), -1)
-        names = tuple(f"{first}, {second}" for first in names for second in other.names)
-    present, ids = np.unique(ids, return_inverse=True)
-    relevancy = relevancy[:, present]
-    return InferredGroups(ids, relevancy / relevancy.sum(axis=1, keepdims=True), tuple(names[i] for i in present))
+        relevancy = (relevancy[:, :, None] * other.relevancy[:, None, :]).reshape(len(relevancy), -1)
+        combinations = tuple(f"{first}, {second}" for first in combinations for second in other.names)
+    if names is None:
+        names = tuple(combinations[i] for i in np.unique(relevancy.argmax(axis=1)))
+    kept = relevancy[:, [combinations.index(name) for name in names]]
+    return InferredGroups(kept.argmax(axis=1), kept / np.maximum(kept.sum(axis=1, keepdims=True), TINY), names)
 
 
 @dataclass(frozen=True, eq=False)

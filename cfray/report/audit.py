@@ -77,9 +77,20 @@ def audit_text(result: Mapping[str, Any]) -> str:
         ]
     scores = [f"{plain(which)} {number(diversity[which], 1)}" for which in ("base", "kept_variants") if diversity[which]]
     lines += ["", f"Vendi score over {result['clip']}: " + ", ".join(scores)]
+    coverage = result["coverage"]
+    names = {cluster["name"]: described(cluster) for cluster in coverage["clusters"]}
+    lines.append(f"appearance clusters: {len(names) or 'none, ' + coverage['reason']}")
+    lines += [f"  {concept} lacks {'; '.join(names[name] for name in found['lacks'])}"
+              for concept, found in coverage["concepts"].items() if found.get("lacks")]  # fmt: skip
     if "webdataset" in result:
         lines.append("exported: {shards} shards with {sets} sets, {images} images at {output}".format(**result["webdataset"]))
     return "\n".join(lines) + "\n"
+
+
+def described(cluster: Mapping[str, Any]) -> str:
+    """A cluster in words: its name and what its variants were asked for most."""
+    asked = (f"{plain(axis)} {told['value']} {percent(told['share'], 0)}" for axis, told in cluster["asked"].items())
+    return f"{cluster['name']} ({', '.join(asked)})"
 
 
 def render_audit(result: Mapping[str, Any], sheets: Mapping[str, Sequence[Sheet]]) -> str:
@@ -88,7 +99,7 @@ def render_audit(result: Mapping[str, Any], sheets: Mapping[str, Sequence[Sheet]
     templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return templates.get_template("audit.html.j2").render(
         title="Audit of a data set", style=Markup(_data("page.css")), result=result, sheets=sheets, plain=plain, number=number,
-        percent=percent, information=INFORMATION, counts=COUNTS,
+        percent=percent, information=INFORMATION, counts=COUNTS, described=described,
         colours={axis: colours_of(list(found["counts"]["kept_requested"])) for axis, found in result["axes"].items()},
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cfray.audit.config import AuditConfig
 from cfray.audit.job import audit
@@ -15,6 +16,7 @@ from cfray.dataset.audit import BASE
 from cfray.dataset.schema import KEPT
 from cfray.dataset.store import read_sets, read_table
 from cfray.errors import UserError
+from cfray.generate.people import require_sampling
 from tests.integration.conftest import small_recipe
 
 READERS = {"gender": "world:gender-reader", "skin_tone": "world:skin-tone-reader"}
@@ -43,6 +45,18 @@ def test_every_image_is_read_once(dataset, audited):
     assert all(row["requested"]["gender"] is None for row in readings if row["variant"] == BASE)
     assert json.loads((output / "audit.json").read_text()) == result
     assert set(result["concepts"]) == {"doctor", "chef"}
+
+
+def test_the_next_run_asks_for_what_base_images_lack(audited):
+    result, output = audited
+    part = yaml.safe_load((output / "next-run.yaml").read_text())
+    config = small_recipe(Path("x"), appearances={"file": "appearance-world", "variants": 4} | part["appearances"])
+    require_sampling(load_appearances("appearance-world"), config.appearances)
+    read = result["axes"]["gender"]["counts"]["base_read"]
+    assert part["appearances"]["measured"]["gender"] == {value: n + 1 for value, n in read.items()}
+    coverage = result["coverage"]
+    for found in coverage["concepts"].values():
+        assert coverage.get("reason") or sum(found["base"].values()) == 4
 
 
 def test_the_page_shows_sheets_and_runs_no_script(audited):

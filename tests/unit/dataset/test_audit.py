@@ -73,7 +73,10 @@ def test_steps_of_a_scale_agree_within_one():
 
 def test_the_text_says_what_matters(result):
     sets = {"planned": 20, "kept": 20, "rejected": {}, "failed": {}, "variants": {"kept": 40}}
-    text = audit_text(result | {"sets": sets, "clip": "a clip"})
+    cluster = {"name": "cluster 2", "asked": {"gender": {"value": "masculine", "share": 0.9}}}
+    coverage = {"clusters": [cluster], "concepts": {"nurse": {"lacks": ["cluster 2"]}, "pilot": {"lacks": []}}}
+    text = audit_text(result | {"sets": sets, "clip": "a clip", "coverage": coverage})
+    assert "nurse lacks cluster 2 (gender masculine 90" in text
     assert "gender, base images, as read: the generator's own bias: 0.693 nats" in text
     assert "age, read by nothing" in text
     assert "Vendi score over a clip: base 1.0, kept variants 2.0" in text
