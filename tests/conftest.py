@@ -46,3 +46,12 @@ def checkpoints(tmp_path_factory) -> dict[str, str]:
         "safety-flags": tiny.save_safety_checker(root / "safety-flags", flags=True),
         "safety-passes": tiny.save_safety_checker(root / "safety-passes", flags=False),
     }
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory) -> dict[str, str]:
+    """Parquet files of labelled portraits for a classifier, train and test."""
+    from tests.portraits import write_portraits
+
+    folder = tmp_path_factory.mktemp("portraits")
+    return {"train": write_portraits(folder / "train.parquet", 72, 1), "test": write_portraits(folder / "test.parquet", 48, 2)}

@@ -64,7 +64,7 @@ class Labelled:
         self._config, self._settings = config, settings
         self.report = ReadReport(config.name, dict(config.where))
         _require_consistent(config)
-        found = _read(config, self.report)
+        found = read_labelled(config, self.report)
         gallery = Gallery(config.name, tuple(picture for picture, _ in found))
         self.galleries = (gallery,)
         self._class_column = FOLDER if config.labels is None and not config.attributes else config.class_column
@@ -116,7 +116,12 @@ def _require_consistent(config: LabelledConfig) -> None:
             raise UserError(f"template {template!r} of {config.name} must have exactly one {{}}")
 
 
-def _read(config: LabelledConfig, report: ReadReport) -> list[tuple[Picture, dict[str, Any]]]:
+def read_labelled(config: LabelledConfig, report: ReadReport) -> list[tuple[Picture, dict[str, Any]]]:
+    """The images of a configuration, each with the columns that it names; of class folders the only column is ``FOLDER``.
+
+    Raises:
+        UserError: for a place, a file, a column or a value that does not fit.
+    """
     if config.labels is None:
         images = list_images(config.images)
         if config.attributes and images:
