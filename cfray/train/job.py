@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import ray.train
+import ray.train.torch
 import torch
 from ray.train.torch import TorchTrainer
 
@@ -14,13 +16,17 @@ from cfray import storage
 from cfray.clip.model import load_clip, require_undebiased
 from cfray.cluster import require_workers
 from cfray.config import config_hash
+from cfray.dataset.pairs import read_pairs
 from cfray.dataset.store import read_sets
 from cfray.errors import UserError
 from cfray.runs import Record, finished_record
+from cfray.train.checkpoints import BEST, STATE_FILE, best_place, read_progress
 from cfray.train.config import TrainConfig
-from cfray.train.loop import STATE_FILE, train_worker
+from cfray.train.logs import require_clients
+from cfray.train.loop import Worker, fit
+from cfray.train.probes import Probe
 from cfray.train.progress import StepProgress
-from cfray.train.rehearsal import read_pictures
+from cfray.train.towers import choose_trainable, valid_indexes
 
 CHECKPOINT = "checkpoint"
 
@@ -28,20 +34,21 @@ CHECKPOINT = "checkpoint"
 def train(config: TrainConfig) -> dict[str, Any]:
     """Fine-tune and return the run's record; its result names the ``checkpoint`` folder and holds the ``curve``.
 
-    A run that was killed goes on from its newest checkpoint; a finished run is not repeated.
+    A run that was killed goes on from its newest checkpoint; a finished run is not repeated. ``checkpoint`` holds the last
+    weights, or the best ones if the guard on accuracy stopped the run; ``stopped`` says so.
 
     Raises:
-        UserError: for a configuration that cannot run here, before any worker starts.
+        UserError: for a configuration that cannot run here, before any worker starts, and for a run that too many steps
+            without a finite gradient ended.
     """
     done = finished_record(config.output, config)
     if done is not None:
         return done
-    preflight(config)
+    indexes = preflight(config)
     record = Record(config.output, "train", config)
     record.start()
-    filesystem, folder = storage.resolve(storage.join(config.output, "ray"))
     trainer = TorchTrainer(
-        train_worker,
+        _train_worker,
         train_loop_config=_for_workers(config).model_dump(mode="json"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.workers,
@@ -52,54 +59,106 @@ def train(config: TrainConfig) -> dict[str, Any]:
             name=f"train-{config_hash(config)}",
             storage_path=folder,
             storage_filesystem=filesystem,
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=config.keep_checkpoints),
             callbacks=[StepProgress(config.steps)],
             failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
         ),
     )
     with record.timed("train"):
         result = trainer.fit()
+    place = storage.join(config.output, CHECKPOINT)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(result.checkpoint.to_directory(scratch))
-        curve = torch.load(folder / STATE_FILE, weights_only=True)["curve"]
-        (folder / STATE_FILE).unlink()
-        storage.upload_folder(folder, storage.join(config.output, CHECKPOINT))
-    record.finish(checkpoint=storage.join(config.output, CHECKPOINT), curve=curve)
+        progress = read_progress(folder)
+        if progress.stopped is not None and progress.stopped.startswith("not finite"):
+            raise UserError(
+                f"training ended at step {progress.step} ({progress.stopped}, max_bad_steps={config.max_bad_steps}); lower "
+                f"learning_rate or set compute.precision=fp32; the last weights are in {result.checkpoint.path!r}"
+            )
+        if progress.stopped is not None:
+            print(f"[train] stopped: {progress.stopped}; the result is the best checkpoint, of step {progress.best['step']}")
+            folder = storage.download_folder(
+                best_place(storage.join(config.output, BEST), int(progress.best["step"])), Path(scratch) / BEST
+            )
+        (folder / STATE_FILE).unlink(missing_ok=True)
+        storage.upload_folder(folder, place)
+    record.finish(
+        checkpoint=place, curve=progress.curve, stopped=progress.stopped, best=progress.best, bad_steps=progress.bad_steps,
+        valid_indexes=indexes,
+    )  # fmt: skip
     return record.data
 
 
-def preflight(config: TrainConfig) -> None:
-    """Refuse what cannot work before anything is written.
+def preflight(config: TrainConfig) -> dict[str, bool]:
+    """Refuse what cannot work before anything is written; returns which indexes of embeddings stay valid.
 
     Raises:
         UserError: if the model or data set is missing, the output cannot be written, workers do not fit the cluster,
-            or batches do not divide among them.
+            batches do not divide among them, or a log's client is not installed.
     """
     require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
+    require_clients(config)
     if config.sets_per_batch % config.workers:
         raise UserError(
             f"sets_per_batch={config.sets_per_batch} is not a multiple of workers={config.workers}; change one of them"
         )
+    share = config.sets_per_batch // config.workers
+    if config.chunks > share:
+        raise UserError(f"chunks={config.chunks} is more than the {share} sets of a worker's batch; lower it")
+    if config.max_accuracy_lost is not None and not config.probes:
+        raise UserError(f"max_accuracy_lost={config.max_accuracy_lost:g} needs probes to measure accuracy; give probes=[...]")
     kept = read_sets(config.data).num_rows
     if kept < config.sets_per_batch:
         raise UserError(
             f"sets_per_batch={config.sets_per_batch} needs as many kept sets, data set {config.data!r} has {kept}; lower it"
         )
     if config.rehearsal is not None:
-        held = len(read_pictures(config.rehearsal.data))
+        held = len(read_pairs(config.rehearsal.data, captions=config.rehearsal.form == "pairs"))
         if held < config.rehearsal.images_per_step or config.rehearsal.images_per_step % config.workers:
             raise UserError(
                 f"rehearsal.images_per_step={config.rehearsal.images_per_step} must be a multiple of "
                 f"workers={config.workers} and at most the {held} pictures of {config.rehearsal.data!r}"
             )
-    require_undebiased(load_clip(config.model), config.model)
+    for probe in config.probes:
+        Probe(probe)
+    clip = load_clip(config.model)
+    require_undebiased(clip, config.model)
+    choose_trainable(clip.model, config)
     storage.require_writable(config.output)
+    return valid_indexes(clip.model)
+
+
+def _train_worker(arguments: dict[str, Any]) -> None:
+    """What each worker of Ray Train runs."""
+    config, context = TrainConfig.model_validate(arguments), ray.train.get_context()
+    if config.gpus_per_worker == 0:
+        torch.set_num_threads(max(1, int(config.cpus_per_worker)))
+    # A remote place takes a checkpoint while training goes on; a disk is done before that would pay.
+    modes = ray.train.CheckpointUploadMode
+    mode = modes.ASYNC if storage.is_remote(config.output) else modes.SYNC
+
+    def report(row: dict[str, float], folder: Path | None) -> None:
+        checkpoint = None if folder is None else ray.train.Checkpoint.from_directory(folder)
+        ray.train.report(row, checkpoint, checkpoint_upload_mode=mode, delete_local_checkpoint_after_upload=True)
+
+    newest = ray.train.get_checkpoint()
+    with nullcontext() if newest is None else newest.as_directory() as folder:
+        worker = Worker(
+            context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device(), report,
+            None if folder is None else Path(folder),
+        )  # fmt: skip
+        fit(config, worker)
 
 
 def _for_workers(config: TrainConfig) -> TrainConfig:
     """The configuration with absolute local places: Ray Train's workers run in a folder of their own."""
     model = storage.absolute(config.model) if Path(config.model).is_dir() else config.model
-    places = {"data": storage.absolute(config.data), "model": model}
+    places: dict[str, Any] = {"data": storage.absolute(config.data), "output": storage.absolute(config.output), "model": model}
     if config.rehearsal is not None:
-        places["rehearsal"] = config.rehearsal.model_copy(update={"data": storage.absolute(config.rehearsal.data)})
+        places["rehearsal"] = _with_absolute_data(config.rehearsal)
+    places["probes"] = [_with_absolute_data(probe) for probe in config.probes]
     return config.model_copy(update=places)
+
+
+def _with_absolute_data(config):
+    return config.model_copy(update={"data": storage.absolute(config.data)})

@@ -1,186 +1,240 @@
-"""The training loop that every Ray Train worker runs."""
+"""The training loop that every worker runs. It knows torch.distributed and no Ray."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
-import tempfile
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory, mkdtemp
 
 import numpy as np
-import ray.train
-import ray.train.torch
 import torch
+import torch.distributed as dist
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from cfray import storage
-from cfray.clip.embed import embed_images, embed_texts
-from cfray.clip.model import ClipModel, load_clip, save_clip
-from cfray.concepts.concepts import Concept
-from cfray.dataset.reader import TrainingSets
+from cfray.clip.model import load_clip
+from cfray.train.batches import Batch, Batches, Prefetcher
+from cfray.train.checkpoints import BEST, BestWeights, Ema, Progress, resume, write_checkpoint
 from cfray.train.config import TrainConfig
-from cfray.train.losses import anchor_loss, clip_loss, counterfactual_loss, gather_with_gradient
-from cfray.train.rehearsal import Rehearsal
-from cfray.train.sampler import SetSampler
-
-STATE_FILE = "state.pt"
-
-
-class Towers(nn.Module):
-    """Both towers in one forward, as DDP wants it: normalised image features, text features and the logit scale."""
-
-    def __init__(self, clip: nn.Module):
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, images: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        images = F.normalize(self.clip.encode_image(images).float(), dim=-1)
-        texts = F.normalize(self.clip.encode_text(ids).float(), dim=-1)
-        return images, texts, self.clip.logit_scale.exp()
+from cfray.train.grad_cache import backward_in_chunks
+from cfray.train.logs import Log, Throughput, open_logs
+from cfray.train.objective import loss_terms
+from cfray.train.probes import Probe, accuracy_lost, run_probes
+from cfray.train.towers import Towers, choose_trainable, parameter_groups, prepare_compute
 
 
-def train_worker(arguments: dict[str, Any]) -> None:
-    """Fine-tune on this worker's share of every batch and report metrics and checkpoints to Ray Train."""
-    config = TrainConfig.model_validate(arguments)
-    context = ray.train.get_context()
-    rank, workers = context.get_world_rank(), context.get_world_size()
-    if config.gpus_per_worker == 0:
-        torch.set_num_threads(max(1, int(config.cpus_per_worker)))
-    torch.manual_seed(config.seed)
+@dataclass(frozen=True)
+class Worker:
+    """One of the processes that train together.
+
+    ``report`` takes the newest row of the curve and, of the first worker, a checkpoint folder that it copies before it returns
+    or owns from then on. ``checkpoint`` is the folder to go on from.
+    """
+
+    rank: int
+    workers: int
+    device: torch.device
+    report: Callable[[dict[str, float], Path | None], None]
+    checkpoint: Path | None = None
+
+
+def fit(config: TrainConfig, worker: Worker) -> None:
+    """Fine-tune on this worker's share of every batch until the last step, a guard or too many bad steps end it."""
     logging.getLogger().setLevel(logging.WARNING)  # open_clip tells every step of loading at INFO
-    clip = load_clip(config.model)
-    sets = TrainingSets(config.data, config.images_per_set, clip.preprocess, zoom_share=config.zoom_share)
-    sampler = SetSampler(len(sets), config.sets_per_batch, rank, workers, config.seed)
-    batches = Batches(config, clip, sets, sampler, _rehearsal(config, clip, rank, workers))
-    choose_trainable(clip.model, config)
-    model = ray.train.torch.prepare_model(
-        Towers(clip.model), parallel_strategy_kwargs={"find_unused_parameters": config.loss.beta_clip == 0}
-    )
-    optimizer = torch.optim.AdamW(
-        parameter_groups(clip.model, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-6
-    )
-    first, curve = _resume(clip.model, optimizer)
-    if first == 0:
+    run = Run(config, worker)
+    if run.progress.step == 0:
+        run.first_row()
+    batches = Prefetcher(run.batches, run.progress.step, config.steps, threads=config.loader_threads)
+    throughput = Throughput(config.sets_per_batch, config.sets_per_batch * config.images_per_set)
+    saved = time.monotonic()
+    while run.progress.step < config.steps and run.progress.stopped is None:
+        run.train_step(batches.next().to(worker.device))
+        step = run.progress.step
+        row_due = step % config.checkpoint_every == 0 or step == config.steps or run.progress.stopped is not None
+        if row_due:
+            run.add_row(throughput.read(len(run.progress.since_row), batches.waited))
+        if row_due or run.agreed(_minutes_since(saved) >= (config.checkpoint_minutes or math.inf)):
+            run.save(new_row=row_due)
+            saved = time.monotonic()
+    batches.close()
+    run.close()
+
+
+class Run:
+    """The model, its optimizer and what is known of the run so far."""
+
+    def __init__(self, config: TrainConfig, worker: Worker):
+        self._config, self._worker = config, worker
+        torch.manual_seed(config.seed)
+        self._clip = load_clip(config.model)
+        self._clip.model.to(worker.device)
+        self.batches = Batches(config, self._clip, rank=worker.rank, workers=worker.workers)
+        choose_trainable(self._clip.model, config)
+        prepare_compute(self._clip.model, config.compute)
+        bias = config.loss.logit_bias if config.loss.clip_form == "sigmoid" else None
+        self.towers = Towers(self._clip.model, config.compute, bias).to(worker.device)
+        self._optimizer = torch.optim.AdamW(
+            parameter_groups(self.towers, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-6
+        )
+        self._ema = None if config.ema is None else Ema(self.towers, config.ema)
+        self.progress = Progress()
+        if worker.checkpoint is not None:
+            self.progress = resume(worker.checkpoint, self.towers, self._optimizer, self._ema)
+        self._model = _distributed(self.towers, config, worker)
+        first = worker.rank == 0
+        self._probes = [Probe(probe) for probe in config.probes] if first else []
+        self._logs: list[Log] = open_logs(config, self.progress.step) if first else []
+        self._best = BestWeights(storage.join(config.output, BEST))
+        self._model.train()
+
+    def first_row(self) -> None:
+        """The terms of the first batch and the probes before any step; with a guard these weights can be the best."""
+        self._model.eval()
+        batch = self.batches.batch(0).to(self._worker.device)
         with torch.no_grad():
-            model.eval()
-            curve.append({"step": 0, **_as_numbers(batches.losses(model, 0))})
-    model.train()
-    seen: list[dict[str, float]] = []
-    for step in range(first, config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule(step, config.steps, config.warmup)
-        terms = batches.losses(model, step)
-        optimizer.zero_grad(set_to_none=True)
+            terms = loss_terms(self._config, self._model(batch.images, batch.ids), batch)
+        row = {"step": 0, **self._mean_over_workers(terms), **run_probes(self._probes, self._clip)}
+        self._model.train()
+        self.progress.curve.append(row)
+        self._log(row)
+        if self._worker.rank == 0 and self._config.max_accuracy_lost is not None:
+            with TemporaryDirectory() as scratch:
+                self._write(Path(scratch))
+                self._best.keep(Path(scratch), 0)
+            self.progress.best = row
+
+    def train_step(self, batch: Batch) -> None:
+        """One step of the optimizer; a gradient that is not finite leaves everything as it was and is counted."""
+        config, progress = self._config, self.progress
+        rate = config.learning_rate * schedule(progress.step, config.steps, config.warmup)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        # Dropout is the same in a run that was interrupted, and differs between workers.
+        torch.manual_seed(int(np.random.SeedSequence((config.seed, progress.step, self._worker.rank)).generate_state(1)[0]))
+        self._optimizer.zero_grad(set_to_none=True)
+        terms = self.backward(batch)
+        norm = nn.utils.clip_grad_norm_(self.towers.parameters(), config.clip_gradient)
+        progress.step += 1
+        if bool(norm.isfinite()):  # the same on all workers: the gradient is
+            self._optimizer.step()
+            with torch.no_grad():
+                # As in CLIP: a scale over 100 makes training unstable.
+                self._clip.model.logit_scale.clamp_(0, math.log(100))
+            if self._ema is not None:
+                self._ema.update()
+            numbers = self._mean_over_workers(terms) | {"gradient_norm": float(norm), "learning_rate": rate}
+            progress.since_row.append(numbers)
+            if progress.step % config.log.every == 0:
+                self._log({"step": progress.step, **numbers})
+        else:
+            progress.bad_steps += 1
+            print(f"[train] step {progress.step}: the gradient is not finite; skipped", flush=True)
+            if progress.bad_steps > config.max_bad_steps:
+                progress.stopped = f"not finite: {progress.bad_steps} steps had a gradient that is not finite"
+
+    def add_row(self, rates: dict[str, float]) -> None:
+        """Means since the last row, rates and probes; on the first worker the guard and the choice of the best weights."""
+        progress, seen = self.progress, self.progress.since_row
+        means = {key: sum(row[key] for row in seen) / len(seen) for key in seen[0]} if seen else {}
+        row = {"step": progress.step, **means, **rates, "bad_steps": progress.bad_steps, **self._probe()}
+        progress.since_row = []
+        progress.curve.append(row)
+        self._log(row)
+        lost = self._guard(row)
+        if self.agreed(lost is not None) and progress.stopped is None:
+            progress.stopped = lost or "the guard of the first worker"
+
+    def save(self, *, new_row: bool) -> None:
+        """Report the newest row; the first worker adds a checkpoint from which the same run goes on, and keeps the best."""
+        row = self.progress.curve[-1] if new_row else {"step": self.progress.step}
+        if self._worker.rank != 0:
+            self._worker.report(row, None)
+            return
+        print(f"[train] {json.dumps({key: round(value, 4) for key, value in row.items()})}", flush=True)
+        folder = Path(mkdtemp(prefix="cfray-checkpoint-"))
+        if new_row and self._is_best(row):
+            self.progress.best = row
+        self._write(folder)
+        if self.progress.best is row:
+            self._best.keep(folder, row["step"])
+        self._worker.report(row, folder)
+
+    def agreed(self, wish: bool) -> bool:
+        """What the first worker wishes, on all workers: clocks and probes are its own."""
+        if self._worker.workers == 1 or (self._config.checkpoint_minutes is None and self._config.max_accuracy_lost is None):
+            return wish
+        flag = torch.tensor([wish], dtype=torch.int32, device=self._worker.device)
+        dist.broadcast(flag, src=0)
+        return bool(flag.item())
+
+    def close(self) -> None:
+        self._best.wait()
+        for log in self._logs:
+            log.close()
+
+    def backward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Leave the gradient of the global batch's loss in the parameters; returns the loss terms."""
+
+        def terms_of(features):
+            return loss_terms(self._config, features, batch)
+
+        if self._config.chunks > 1:
+            return backward_in_chunks(self._model, batch.images, batch.ids, terms_of, chunks=self._config.chunks)
+        terms = terms_of(self._model(batch.images, batch.ids))
         terms["loss"].backward()
-        norm = nn.utils.clip_grad_norm_(clip.model.parameters(), config.clip_gradient)
-        optimizer.step()
-        with torch.no_grad():
-            # As in CLIP: a scale over 100 makes training unstable.
-            clip.model.logit_scale.clamp_(0, math.log(100))
-        seen.append(_as_numbers(terms) | {"gradient_norm": float(norm)})
-        if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
-            means = {key: sum(row[key] for row in seen) / len(seen) for key in seen[0]}
-            seen.clear()
-            curve.append({"step": step + 1, **means})
-            _report(curve, clip, config, optimizer, rank)
-
-
-class Batches:
-    """The loss terms of a step: this worker's sets, gathered with those of the others."""
-
-    def __init__(
-        self, config: TrainConfig, clip: ClipModel, sets: TrainingSets, sampler: SetSampler, rehearsal: Rehearsal | None
-    ):
-        self._config, self._clip, self._sets, self._sampler, self._rehearsal = config, clip, sets, sampler, rehearsal
-        self._device = ray.train.torch.get_device()
-        self._anchor_texts = self._anchor_images = None
-        if config.loss.anchor_text:
-            # The captions that name appearance: what pulling counterfactuals together would forget first.
-            prompts = sorted(set(sets.prompts))
-            self._anchor_texts = (clip.tokenize(prompts), embed_texts(clip, prompts))
-        if config.loss.anchor_image:
-            means = [embed_images(clip, sets.whole(index)).mean(dim=0) for index in range(len(sets))]
-            self._anchor_images = F.normalize(torch.stack(means), dim=-1)
-
-    def losses(self, model: nn.Module, step: int) -> dict[str, torch.Tensor]:
-        """All terms of L at ``step`` and ``sibling_cosine``, the mean cosine between images of one set."""
-        loss, per_set, indices = self._config.loss, self._config.images_per_set, self._sampler.batch(step)
-        images = torch.cat([self._sets.draw(index, self._sampler.generator(step, index)) for index in indices]).to(self._device)
-        ids = self._clip.tokenize([self._caption(step, index) for index in indices])
-        anchor_ids, original = self._anchor_batch(step, len(indices))
-        count = len(images)
-        if self._rehearsal is not None:
-            ordinary, held = self._rehearsal.draw(step)
-            images = torch.cat([images, ordinary.to(self._device)])
-        image_features, text_features, scale = model(images, torch.cat([ids, anchor_ids]).to(self._device))
-        image_features, rehearsed = image_features[:count], image_features[count:]
-        texts, anchored = text_features[: len(ids)], text_features[len(ids) :]
-        all_images, all_texts = gather_with_gradient(image_features), gather_with_gradient(texts)
-        terms = {
-            "clip_loss": clip_loss(all_images, all_texts, self._caption_numbers(step), scale, targets=loss.clip_targets),
-            "counterfactual_loss": counterfactual_loss(all_images, per_set, form=loss.form, temperature=loss.temperature),
-        }
-        terms["loss"] = loss.beta_clip * terms["clip_loss"] + loss.beta_cf * terms["counterfactual_loss"]
-        if len(anchored):
-            terms["anchor_text_loss"] = anchor_loss(anchored, original.to(self._device))
-            terms["loss"] = terms["loss"] + loss.anchor_text * terms["anchor_text_loss"]
-        if self._anchor_images is not None:
-            means = F.normalize(image_features.view(len(indices), per_set, -1).mean(dim=1), dim=-1)
-            terms["anchor_image_loss"] = anchor_loss(means, self._anchor_images[indices].to(self._device))
-            terms["loss"] = terms["loss"] + loss.anchor_image * terms["anchor_image_loss"]
-        if self._rehearsal is not None:
-            terms["rehearsal_loss"] = anchor_loss(rehearsed, held.to(self._device))
-            terms["loss"] = terms["loss"] + self._config.rehearsal.weight * terms["rehearsal_loss"]
-        terms["sibling_cosine"] = 1 - counterfactual_loss(all_images.detach(), per_set, form="cosine")
-        terms["logit_scale"] = scale.detach()
         return terms
 
-    def _caption(self, step: int, index: int) -> str:
-        """The caption of set ``index`` at ``step``: its own, or the bare one that search prompts look like."""
-        # Not the generator of the draw: the caption must be known to every worker, the images only to one.
-        if np.random.default_rng((self._config.seed, step, index, 1)).random() < self._config.bare_caption_share:
-            return f"a photo of {Concept(self._sets.concepts[index]).with_article}"
-        return self._sets.captions[index]
+    def _probe(self) -> dict[str, float]:
+        if not self._probes:
+            return {}
+        self._model.eval()
+        with self._released():
+            measured = run_probes(self._probes, self._clip)
+        self._model.train()
+        return measured
 
-    def _caption_numbers(self, step: int) -> torch.Tensor:
-        """Numbers of all workers' captions at ``step``, equal where the texts are, int64 (S,)."""
-        captions = [self._caption(step, index) for index in self._sampler.whole_batch(step)]
-        numbers = {caption: number for number, caption in enumerate(dict.fromkeys(captions))}
-        return torch.tensor([numbers[caption] for caption in captions], device=self._device)
+    def _released(self):
+        """The weights as they would be released stand in the model inside."""
+        return nullcontext() if self._ema is None else self._ema.applied()
 
-    def _anchor_batch(self, step: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._anchor_texts is None:
-            return torch.empty(0, self._clip.tokenize([""]).shape[1], dtype=torch.long), torch.empty(0)
-        ids, original = self._anchor_texts
-        chosen = torch.randint(len(ids), (count,), generator=torch.Generator().manual_seed(step))
-        return ids[chosen], original[chosen]
+    def _write(self, folder: Path) -> None:
+        write_checkpoint(folder, self._clip, self._config.model, self.towers, self._optimizer, self._ema, self.progress)
 
+    def _guard(self, row: dict[str, float]) -> str | None:
+        """Why the run has to stop, if a probe fell by more than the limit."""
+        limit = self._config.max_accuracy_lost
+        if limit is None or not self._probes:
+            return None
+        name, lost = accuracy_lost(self.progress.curve[0], row)
+        if lost <= limit:
+            return None
+        return f"accuracy: {name} fell by {lost:.4f} at step {row['step']}, more than max_accuracy_lost={limit:g}"
 
-def _rehearsal(config: TrainConfig, clip: ClipModel, rank: int, workers: int) -> Rehearsal | None:
-    if config.rehearsal is None:
-        return None
-    per_step = config.rehearsal.images_per_step
-    return Rehearsal(config.rehearsal.data, clip, images_per_step=per_step, rank=rank, workers=workers, seed=config.seed)
+    def _is_best(self, row: dict[str, float]) -> bool:
+        """The least loss so far among the rows that the guard lets pass; untrained weights are better than none of them."""
+        best = self.progress.best
+        if "loss" not in row or self._guard(row) is not None:
+            return False
+        return best is None or best["step"] == 0 or row["loss"] < best["loss"]
 
+    def _log(self, row: dict[str, float]) -> None:
+        numbers = {key: value for key, value in row.items() if key != "step"}
+        for log in self._logs:
+            log.write(int(row["step"]), numbers)
 
-def choose_trainable(model: nn.Module, config: TrainConfig) -> None:
-    """Freeze the tower that ``trainable`` leaves out. A frozen text tower keeps an existing text index valid."""
-    for name, parameter in model.named_parameters():
-        in_image = name.startswith("visual.")
-        if (config.trainable == "image" and not in_image) or (config.trainable == "text" and in_image):
-            parameter.requires_grad_(False)
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Trainable parameters with weight decay on matrices only; gains, biases and the logit scale have none (as in CLIP)."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    def _mean_over_workers(self, terms: dict[str, torch.Tensor]) -> dict[str, float]:
+        values = torch.stack([value.detach().float() for value in terms.values()])
+        if self._worker.workers > 1:
+            dist.all_reduce(values)
+            values /= self._worker.workers
+        return dict(zip(terms, values.tolist(), strict=True))
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
@@ -190,36 +244,17 @@ def schedule(step: int, steps: int, warmup: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _as_numbers(terms: dict[str, torch.Tensor]) -> dict[str, float]:
-    return {key: float(value.detach()) for key, value in terms.items()}
+def _distributed(towers: Towers, config: TrainConfig, worker: Worker) -> nn.Module:
+    if worker.workers == 1:
+        return towers
+    return DistributedDataParallel(
+        towers,
+        device_ids=[worker.device] if worker.device.type == "cuda" else None,
+        broadcast_buffers=False,  # batch statistics are frozen
+        # Without a CLIP loss the text tower has no gradient; gradient caching names every parameter in its last piece.
+        find_unused_parameters=config.loss.beta_clip == 0 and config.chunks == 1,
+    )
 
 
-def _report(
-    curve: list[dict[str, float]], clip: ClipModel, config: TrainConfig, optimizer: torch.optim.Optimizer, rank: int
-) -> None:
-    """Report to Ray Train; the first worker adds a checkpoint from which any number of workers can go on.
-
-    The whole curve travels with the checkpoint: Ray Train keeps the metrics of the newest checkpoints only.
-    """
-    metrics = curve[-1]
-    if rank != 0:
-        ray.train.report(metrics)
-        return
-    print(f"[train] {json.dumps({key: round(value, 4) for key, value in metrics.items()})}", flush=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        save_clip(clip, config.model, clip.model.state_dict(), scratch)
-        torch.save({"optimizer": optimizer.state_dict(), "curve": curve}, Path(scratch) / STATE_FILE)
-        storage.write_checksums(Path(scratch))
-        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(scratch))
-
-
-def _resume(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, list[dict[str, float]]]:
-    """Load the newest checkpoint of this run, if there is one; returns the step to go on at and the curve so far."""
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
-        return 0, []
-    with checkpoint.as_directory() as folder:
-        model.load_state_dict(load_clip(folder).model.state_dict())
-        state = torch.load(Path(folder) / STATE_FILE, weights_only=True)
-    optimizer.load_state_dict(state["optimizer"])
-    return state["curve"][-1]["step"], state["curve"]
+def _minutes_since(moment: float) -> float:
+    return (time.monotonic() - moment) / 60

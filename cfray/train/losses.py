@@ -41,6 +41,39 @@ def clip_loss(
     Returns:
         A scalar; for V = 1 and captions that all differ each form equals open_clip's ClipLoss.
     """
+    images, texts, positive = _with_targets(images, texts, captions, targets)
+    logits = scale * images @ texts.T
+    return (_soft_cross_entropy(logits, positive) + _soft_cross_entropy(logits.T, positive.T)) / 2
+
+
+def sigmoid_clip_loss(
+    images: torch.Tensor,
+    texts: torch.Tensor,
+    captions: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    *,
+    targets: str = "multi_positive",
+) -> torch.Tensor:
+    """The sigmoid form of L_CLIP (SigLIP, arXiv 2303.15343): every pair of image and caption is a yes or no by itself.
+
+    -1/N sum_ij log sigmoid(z_ij * (scale * x_i . y_j + bias)) over N images, z_ij = 1 for positives and -1 otherwise.
+
+    Args:
+        bias: the logit bias, a scalar; the others as in ``clip_loss``.
+
+    Returns:
+        A scalar; for V = 1 and captions that all differ it equals open_clip's SigLipLoss.
+    """
+    images, texts, positive = _with_targets(images, texts, captions, targets)
+    logits = scale * images @ texts.T + bias
+    return -F.logsigmoid((2 * positive - 1) * logits).sum() / len(images)
+
+
+def _with_targets(
+    images: torch.Tensor, texts: torch.Tensor, captions: torch.Tensor, targets: str
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images (n, d) and texts (m, d) as ``targets`` reads them, and their positives (n, m) as ones among zeros."""
     per_set = len(images) // len(texts)
     if targets == "plain":
         texts = texts.repeat_interleave(per_set, dim=0)
@@ -50,9 +83,7 @@ def clip_loss(
     elif targets != "multi_positive":
         raise ValueError(f"targets={targets!r} is unknown; use multi_positive, one_per_set or plain")
     of_image = captions.repeat_interleave(len(images) // len(captions))
-    positive = (of_image[:, None] == captions[None, :]).to(images.dtype)
-    logits = scale * images @ texts.T
-    return (_soft_cross_entropy(logits, positive) + _soft_cross_entropy(logits.T, positive.T)) / 2
+    return images, texts, (of_image[:, None] == captions[None, :]).to(images.dtype)
 
 
 def _soft_cross_entropy(logits: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:

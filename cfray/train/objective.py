@@ -1,0 +1,69 @@
+"""L: the terms of the loss and their weighted sum, from the features of a batch."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from cfray.train.batches import Batch
+from cfray.train.config import LossConfig, TrainConfig
+from cfray.train.grad_cache import Features
+from cfray.train.losses import anchor_loss, clip_loss, counterfactual_loss, gather_with_gradient, sigmoid_clip_loss
+from cfray.train.tiled_losses import tiled_clip_loss, tiled_counterfactual_loss
+
+
+def loss_terms(config: TrainConfig, features: Features, batch: Batch) -> dict[str, torch.Tensor]:
+    """All terms of L by name, ``loss``, ``logit_scale`` and ``sibling_cosine``, the mean cosine between images of one set.
+
+    A new term is one more ``terms[name]`` and one more entry of ``weights``.
+
+    Args:
+        features: the outputs of ``Towers`` for the images and ids of ``batch``, of this worker.
+    """
+    loss, per_set, sets = config.loss, config.images_per_set, batch.sets
+    image_features, text_features, scale, bias = features
+    images, rehearsed = image_features[: sets * per_set], image_features[sets * per_set :]
+    anchored = 0 if batch.anchor_texts is None else len(batch.anchor_texts)
+    texts, anchors, rehearsed_texts = text_features.split([sets, anchored, len(text_features) - sets - anchored])
+    terms = {
+        "clip_loss": _clip_loss(loss, images, texts, batch.captions, scale, bias),
+        "counterfactual_loss": _counterfactual_loss(loss, images, per_set),
+    }
+    weights = {"clip_loss": loss.beta_clip, "counterfactual_loss": loss.beta_cf}
+    if batch.anchor_texts is not None:
+        terms["anchor_text_loss"] = anchor_loss(anchors, batch.anchor_texts)
+        weights["anchor_text_loss"] = loss.anchor_text
+    if batch.anchor_images is not None:
+        means = F.normalize(images.view(sets, per_set, -1).mean(dim=1), dim=-1)
+        terms["anchor_image_loss"] = anchor_loss(means, batch.anchor_images)
+        weights["anchor_image_loss"] = loss.anchor_image
+    if config.rehearsal is not None:
+        if batch.rehearsed is not None:
+            terms["rehearsal_loss"] = anchor_loss(rehearsed, batch.rehearsed)
+        else:
+            terms["rehearsal_loss"] = _clip_loss(loss, rehearsed, rehearsed_texts, batch.rehearsal_captions, scale, bias)
+        weights["rehearsal_loss"] = config.rehearsal.weight
+    terms["loss"] = sum(weight * terms[name] for name, weight in weights.items())
+    terms["sibling_cosine"] = 1 - counterfactual_loss(images.detach(), per_set, form="cosine")
+    terms["logit_scale"] = scale.detach()
+    return terms
+
+
+def _clip_loss(loss: LossConfig, images, texts, captions, scale, bias) -> torch.Tensor:
+    if loss.tile is not None:
+        return tiled_clip_loss(
+            images, texts, captions, scale, bias, tile=loss.tile, form=loss.clip_form, targets=loss.clip_targets
+        )
+    images, texts = gather_with_gradient(images), gather_with_gradient(texts)
+    if loss.clip_form == "sigmoid":
+        return sigmoid_clip_loss(images, texts, captions, scale, bias, targets=loss.clip_targets)
+    return clip_loss(images, texts, captions, scale, targets=loss.clip_targets)
+
+
+def _counterfactual_loss(loss: LossConfig, images, per_set: int) -> torch.Tensor:
+    # The cosine form compares within sets only, and those are whole on each worker.
+    if loss.form == "cosine":
+        return counterfactual_loss(images, per_set, form="cosine")
+    if loss.tile is not None:
+        return tiled_counterfactual_loss(images, per_set, tile=loss.tile, form=loss.form, temperature=loss.temperature)
+    return counterfactual_loss(gather_with_gradient(images), per_set, form=loss.form, temperature=loss.temperature)
