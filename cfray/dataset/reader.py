@@ -19,7 +19,8 @@ class TrainingSets:
 
     Args:
         dataset: place of the data set.
-        images_per_set: how many images a draw takes; sets that have fewer are left out and counted in ``left_out``.
+        images_per_set: how many images a draw takes, 1 for the base alone; sets that have fewer are left out and counted in
+            ``left_out``.
         preprocess: maps a PIL image to a float tensor (3, h, w).
         zoom_share: share of draws that are cropped around the person, all images of the set alike, so that the images
             of a draw still differ in the person only. Close-ups are what portraits look like, and painted scenes lack.
@@ -66,9 +67,9 @@ class TrainingSets:
         return len(self.images)
 
     def draw(self, index: int, rng: np.random.Generator) -> torch.Tensor:
-        """``images_per_set`` different images of set ``index``, preprocessed, float32 (V, 3, h, w)."""
+        """``images_per_set`` different images of set ``index``, its base for 1, preprocessed, float32 (V, 3, h, w)."""
         images = self.images[index]
-        chosen = rng.choice(len(images), size=self._images_per_set, replace=False)
+        chosen = rng.choice(len(images), size=self._images_per_set, replace=False) if self._images_per_set > 1 else [0]
         pictures = [Image.fromarray(decode_picture(images[i])) for i in chosen]
         if rng.random() < self._zoom_share:
             box = crop_box(_centre(decode_mask(self._masks[index])), pictures[0].size, rng)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -114,7 +114,7 @@ class TrainConfig(Config):
     steps: int = Field(100, ge=1)
     sets_per_batch: int = Field(32, ge=2, description="over all workers")
     chunks: int = Field(1, ge=1, description="forward passes that a worker's batch is cut into, by gradient caching")
-    images_per_set: int = Field(4, ge=2, description="the base and its variants, drawn anew each time")
+    images_per_set: int = Field(4, ge=1, description="of the base and its variants, drawn anew each time; 1: the base alone")
     zoom_share: float = Field(0.0, ge=0, le=1, description="of draws that are cropped around the person, a set's images alike")
     bare_caption_share: float = Field(0.0, ge=0, le=1, description="of draws captioned 'a photo of a CONCEPT' and no more")
     augment: AugmentConfig = AugmentConfig()
@@ -130,7 +130,12 @@ class TrainConfig(Config):
     checkpoint_every: int = Field(25, ge=1, description="steps")
     checkpoint_minutes: float | None = Field(None, gt=0, description="write one after so many minutes as well")
     keep_checkpoints: int = Field(2, ge=1, description="the newest ones; the best weights are kept besides")
-    blends: list[float] = Field([], description="alpha of blends with the original model to write beside the checkpoint")
+    blends: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        [], description="alpha of blends with the original model to write beside the checkpoint"
+    )
+    huggingface: bool = Field(
+        True, description="write a transformers CLIPModel folder as well where the architecture allows it"
+    )
     log: LogConfig = LogConfig()
     workers: int = Field(1, ge=1)
     cpus_per_worker: float = Field(1, gt=0)

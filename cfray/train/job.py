@@ -13,7 +13,10 @@ import torch
 from ray.train.torch import TorchTrainer
 
 from cfray import storage
+from cfray.clip.card import model_card
+from cfray.clip.huggingface import NoCounterpartError, save_huggingface
 from cfray.clip.model import load_clip, require_undebiased
+from cfray.clip.release import write_blends, write_origin
 from cfray.cluster import require_workers
 from cfray.config import config_hash
 from cfray.dataset.pairs import read_pairs
@@ -28,7 +31,7 @@ from cfray.train.probes import Probe
 from cfray.train.progress import StepProgress
 from cfray.train.towers import choose_trainable, valid_indexes
 
-CHECKPOINT = "checkpoint"
+CHECKPOINT, CARD_FILE = "checkpoint", "README.md"
 
 
 def train(config: TrainConfig) -> dict[str, Any]:
@@ -77,16 +80,37 @@ def train(config: TrainConfig) -> dict[str, Any]:
             )
         if progress.stopped is not None:
             print(f"[train] stopped: {progress.stopped}; the result is the best checkpoint, of step {progress.best['step']}")
-            folder = storage.download_folder(
-                best_place(storage.join(config.output, BEST), int(progress.best["step"])), Path(scratch) / BEST
-            )
+            best = best_place(storage.join(config.output, BEST), int(progress.best["step"]))
+            folder = storage.download_folder(best, Path(scratch) / BEST)
         (folder / STATE_FILE).unlink(missing_ok=True)
+        outcome = {
+            "checkpoint": place, "curve": progress.curve, "stopped": progress.stopped, "best": progress.best,
+            "bad_steps": progress.bad_steps, "valid_indexes": indexes,
+        }  # fmt: skip
+        write_origin(str(folder), _for_workers(config).model)
+        card = model_card({"config": config.model_dump(mode="json"), "result": outcome})
+        storage.write_bytes(str(folder / CARD_FILE), card.encode())
         storage.upload_folder(folder, place)
-    record.finish(
-        checkpoint=place, curve=progress.curve, stopped=progress.stopped, best=progress.best, bad_steps=progress.bad_steps,
-        valid_indexes=indexes,
-    )  # fmt: skip
+    with record.timed("export"):
+        outcome |= _export(config, place)
+    record.finish(**outcome)
     return record.data
+
+
+def _export(config: TrainConfig, checkpoint: str) -> dict[str, Any]:
+    """Write the blends and the Hugging Face folder; returns their places, and why there is no such folder."""
+    exported: dict[str, Any] = {"blends": {}, "huggingface": None}
+    if config.blends:
+        exported["blends"] = write_blends(config.model, checkpoint, config.blends, storage.join(config.output, "blends"))
+    if config.huggingface:
+        clip, place = load_clip(checkpoint), storage.join(config.output, "huggingface")
+        try:
+            save_huggingface(clip, clip.model.state_dict(), place)
+            exported["huggingface"] = place
+        except NoCounterpartError as error:
+            exported["huggingface_left_out"] = str(error)
+            print(f"[train] no Hugging Face folder: {error}", flush=True)
+    return exported
 
 
 def preflight(config: TrainConfig) -> dict[str, bool]:
@@ -105,6 +129,10 @@ def preflight(config: TrainConfig) -> dict[str, bool]:
     share = config.sets_per_batch // config.workers
     if config.chunks > share:
         raise UserError(f"chunks={config.chunks} is more than the {share} sets of a worker's batch; lower it")
+    if config.images_per_set == 1 and config.loss.beta_cf:
+        raise UserError("images_per_set=1 leaves no counterfactual to compare; use at least 2, or loss.beta_cf=0")
+    if not (config.loss.beta_clip or config.loss.beta_cf):
+        raise UserError("loss.beta_clip and loss.beta_cf are both 0, which leaves nothing to learn; give one of them")
     if config.max_accuracy_lost is not None and not config.probes:
         raise UserError(f"max_accuracy_lost={config.max_accuracy_lost:g} needs probes to measure accuracy; give probes=[...]")
     kept = read_sets(config.data).num_rows

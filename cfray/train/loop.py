@@ -71,15 +71,15 @@ class Run:
     """The model, its optimizer and what is known of the run so far."""
 
     def __init__(self, config: TrainConfig, worker: Worker):
-        self._config, self._worker = config, worker
+        self.config, self._worker = config, worker
         torch.manual_seed(config.seed)
-        self._clip = load_clip(config.model)
-        self._clip.model.to(worker.device)
-        self.batches = Batches(config, self._clip, rank=worker.rank, workers=worker.workers)
-        choose_trainable(self._clip.model, config)
-        prepare_compute(self._clip.model, config.compute)
+        self.clip = load_clip(config.model)
+        self.clip.model.to(worker.device)
+        self.batches = Batches(config, self.clip, rank=worker.rank, workers=worker.workers)
+        choose_trainable(self.clip.model, config)
+        prepare_compute(self.clip.model, config.compute)
         bias = config.loss.logit_bias if config.loss.clip_form == "sigmoid" else None
-        self.towers = Towers(self._clip.model, config.compute, bias).to(worker.device)
+        self.towers = Towers(self.clip.model, config.compute, bias).to(worker.device)
         self._optimizer = torch.optim.AdamW(
             parameter_groups(self.towers, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-6
         )
@@ -99,12 +99,12 @@ class Run:
         self._model.eval()
         batch = self.batches.batch(0).to(self._worker.device)
         with torch.no_grad():
-            terms = loss_terms(self._config, self._model(batch.images, batch.ids), batch)
-        row = {"step": 0, **self._mean_over_workers(terms), **run_probes(self._probes, self._clip)}
+            terms = loss_terms(self.config, self._model(batch.images, batch.ids), batch)
+        row = {"step": 0, **self._mean_over_workers(terms), **run_probes(self._probes, self.clip)}
         self._model.train()
         self.progress.curve.append(row)
         self._log(row)
-        if self._worker.rank == 0 and self._config.max_accuracy_lost is not None:
+        if self._worker.rank == 0 and self.config.max_accuracy_lost is not None:
             with TemporaryDirectory() as scratch:
                 self._write(Path(scratch))
                 self._best.keep(Path(scratch), 0)
@@ -112,7 +112,7 @@ class Run:
 
     def train_step(self, batch: Batch) -> None:
         """One step of the optimizer; a gradient that is not finite leaves everything as it was and is counted."""
-        config, progress = self._config, self.progress
+        config, progress = self.config, self.progress
         rate = config.learning_rate * schedule(progress.step, config.steps, config.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -126,7 +126,7 @@ class Run:
             self._optimizer.step()
             with torch.no_grad():
                 # As in CLIP: a scale over 100 makes training unstable.
-                self._clip.model.logit_scale.clamp_(0, math.log(100))
+                self.clip.model.logit_scale.clamp_(0, math.log(100))
             if self._ema is not None:
                 self._ema.update()
             numbers = self._mean_over_workers(terms) | {"gradient_norm": float(norm), "learning_rate": rate}
@@ -168,7 +168,7 @@ class Run:
 
     def agreed(self, wish: bool) -> bool:
         """What the first worker wishes, on all workers: clocks and probes are its own."""
-        if self._worker.workers == 1 or (self._config.checkpoint_minutes is None and self._config.max_accuracy_lost is None):
+        if self._worker.workers == 1 or (self.config.checkpoint_minutes is None and self.config.max_accuracy_lost is None):
             return wish
         flag = torch.tensor([wish], dtype=torch.int32, device=self._worker.device)
         dist.broadcast(flag, src=0)
@@ -183,10 +183,10 @@ class Run:
         """Leave the gradient of the global batch's loss in the parameters; returns the loss terms."""
 
         def terms_of(features):
-            return loss_terms(self._config, features, batch)
+            return loss_terms(self.config, features, batch)
 
-        if self._config.chunks > 1:
-            return backward_in_chunks(self._model, batch.images, batch.ids, terms_of, chunks=self._config.chunks)
+        if self.config.chunks > 1:
+            return backward_in_chunks(self._model, batch.images, batch.ids, terms_of, chunks=self.config.chunks)
         terms = terms_of(self._model(batch.images, batch.ids))
         terms["loss"].backward()
         return terms
@@ -196,7 +196,7 @@ class Run:
             return {}
         self._model.eval()
         with self._released():
-            measured = run_probes(self._probes, self._clip)
+            measured = run_probes(self._probes, self.clip)
         self._model.train()
         return measured
 
@@ -205,11 +205,11 @@ class Run:
         return nullcontext() if self._ema is None else self._ema.applied()
 
     def _write(self, folder: Path) -> None:
-        write_checkpoint(folder, self._clip, self._config.model, self.towers, self._optimizer, self._ema, self.progress)
+        write_checkpoint(folder, self.clip, self.config.model, self.towers, self._optimizer, self._ema, self.progress)
 
     def _guard(self, row: dict[str, float]) -> str | None:
         """Why the run has to stop, if a probe fell by more than the limit."""
-        limit = self._config.max_accuracy_lost
+        limit = self.config.max_accuracy_lost
         if limit is None or not self._probes:
             return None
         name, lost = accuracy_lost(self.progress.curve[0], row)

@@ -13,7 +13,7 @@ from cfray.train.tiled_losses import tiled_clip_loss, tiled_counterfactual_loss
 
 
 def loss_terms(config: TrainConfig, features: Features, batch: Batch) -> dict[str, torch.Tensor]:
-    """All terms of L by name, ``loss``, ``logit_scale`` and ``sibling_cosine``, the mean cosine between images of one set.
+    """The terms of L whose weight is not 0, ``loss``, ``logit_scale``, ``sibling_cosine`` (mean cosine of images of a set).
 
     A new term is one more ``terms[name]`` and one more entry of ``weights``.
 
@@ -25,11 +25,13 @@ def loss_terms(config: TrainConfig, features: Features, batch: Batch) -> dict[st
     images, rehearsed = image_features[: sets * per_set], image_features[sets * per_set :]
     anchored = 0 if batch.anchor_texts is None else len(batch.anchor_texts)
     texts, anchors, rehearsed_texts = text_features.split([sets, anchored, len(text_features) - sets - anchored])
-    terms = {
-        "clip_loss": _clip_loss(loss, images, texts, batch.captions, scale, bias),
-        "counterfactual_loss": _counterfactual_loss(loss, images, per_set),
-    }
-    weights = {"clip_loss": loss.beta_clip, "counterfactual_loss": loss.beta_cf}
+    terms, weights = {}, {}
+    if loss.beta_clip:
+        terms["clip_loss"] = _clip_loss(loss, images, texts, batch.captions, scale, bias)
+        weights["clip_loss"] = loss.beta_clip
+    if loss.beta_cf:
+        terms["counterfactual_loss"] = _counterfactual_loss(loss, images, per_set)
+        weights["counterfactual_loss"] = loss.beta_cf
     if batch.anchor_texts is not None:
         terms["anchor_text_loss"] = anchor_loss(anchors, batch.anchor_texts)
         weights["anchor_text_loss"] = loss.anchor_text
@@ -44,7 +46,8 @@ def loss_terms(config: TrainConfig, features: Features, batch: Batch) -> dict[st
             terms["rehearsal_loss"] = _clip_loss(loss, rehearsed, rehearsed_texts, batch.rehearsal_captions, scale, bias)
         weights["rehearsal_loss"] = config.rehearsal.weight
     terms["loss"] = sum(weight * terms[name] for name, weight in weights.items())
-    terms["sibling_cosine"] = 1 - counterfactual_loss(images.detach(), per_set, form="cosine")
+    if per_set > 1:
+        terms["sibling_cosine"] = 1 - counterfactual_loss(images.detach(), per_set, form="cosine")
     terms["logit_scale"] = scale.detach()
     return terms
 
