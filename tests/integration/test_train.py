@@ -1,11 +1,25 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import open_clip
+import psutil
 import pytest
 import torch
+import yaml
+from transformers import CLIPModel
 
+import cfray.clip
 from cfray.clip.model import load_clip
 from cfray.config import build_config
 from cfray.errors import UserError
 from cfray.train.config import TrainConfig
 from cfray.train.job import train
+from tests.integration.conftest import REPOSITORY
 
 
 def recipe(output, data, **changes) -> TrainConfig:
@@ -22,7 +36,7 @@ def state(record) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def one_worker(dataset, tmp_path_factory):
-    return train(recipe(tmp_path_factory.mktemp("one") / "run", dataset))
+    return train(recipe(tmp_path_factory.mktemp("one") / "run", dataset, blends=[0.5]))
 
 
 def test_training_moves_the_weights_and_logs_step_0(one_worker):
@@ -46,8 +60,26 @@ def test_two_workers_train_what_one_trains(dataset, one_worker, tmp_path):
 
 
 def test_a_finished_run_is_not_repeated(one_worker):
-    again = train(recipe(one_worker["config"]["output"], one_worker["config"]["data"]))
+    again = train(recipe(one_worker["config"]["output"], one_worker["config"]["data"], blends=[0.5]))
     assert again == one_worker
+
+
+def test_a_run_leaves_what_others_take_up(one_worker):
+    result, output = one_worker["result"], Path(one_worker["config"]["output"])
+    trained = open_clip.create_model(f"local-dir:{result['checkpoint']}").state_dict()
+    blended = cfray.clip.load(result["checkpoint"], alpha=0.5).model.state_dict()
+    written, original = load_clip(result["blends"]["0.5"]).model.state_dict(), load_clip("world:clip").model.state_dict()
+    for key, value in blended.items():
+        assert torch.equal(value, written[key])
+        torch.testing.assert_close(value, (original[key] + trained[key]) / 2)
+    twin = CLIPModel.from_pretrained(result["huggingface"])
+    assert torch.equal(twin.visual_projection.weight, trained["visual.proj"].T)
+    assert "supcon" in (output / "checkpoint" / "README.md").read_text()
+    assert list((output / "tensorboard").glob("events.*"))
+    assert result["valid_indexes"] == {"text": False, "image": False} and result["stopped"] is None
+    row = result["curve"][-1]
+    assert row["images_per_second"] == pytest.approx(3 * row["sets_per_second"]) and 0 <= row["waiting"] <= 1
+    assert {"logit_scale", "gradient_norm", "bad_steps"} <= row.keys()
 
 
 @pytest.mark.parametrize(("trainable", "frozen"), [("image", "transformer."), ("text", "visual.")])
@@ -73,6 +105,10 @@ def test_every_loss_trains_on_two_workers(dataset, tmp_path, loss):
         ({"workers": 3}, "sets_per_batch=4 is not a multiple of workers=3"),
         ({"workers": 40, "sets_per_batch": 40}, "workers=40 with 1 CPUs each .* need 40 CPUs, the cluster has 4"),
         ({"sets_per_batch": 400}, "sets_per_batch=400 needs as many kept sets"),
+        ({"chunks": 5}, "chunks=5 is more than the 4 sets"),
+        ({"images_per_set": 1}, "images_per_set=1 leaves no counterfactual"),
+        ({"max_accuracy_lost": 0.1}, "needs probes to measure accuracy"),
+        ({"locked": ["vision."]}, "locked='vision.' begins no parameter's name"),
         ({"model": "world:vit"}, "'world:vit' is not in the embedded world"),
         ({"model": "ViT-B-32/nothing"}, "CLIP model 'ViT-B-32/nothing' not found"),
         ({"data": "nowhere"}, "no data set at 'nowhere'"),
@@ -82,3 +118,64 @@ def test_what_cannot_run_is_refused_before_anything_is_written(dataset, tmp_path
     with pytest.raises(UserError, match=message):
         train(recipe(tmp_path / "run", changes.pop("data", dataset), **changes))
     assert not (tmp_path / "run").exists()
+
+
+LONG = {"steps": 60, "checkpoint_every": 5, "sets_per_batch": 2, "huggingface": False}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(dataset, tmp_path_factory):
+    return state(train(recipe(tmp_path_factory.mktemp("undisturbed") / "run", dataset, workers=2, **LONG)))
+
+
+def checkpoints_in(output: Path) -> list[Path]:
+    return list((output / "ray").glob("*/checkpoint_*/state.pt"))
+
+
+def wait_for_checkpoint(output: Path) -> None:
+    deadline = time.monotonic() + 900
+    while not checkpoints_in(output):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_a_run_whose_worker_was_killed_ends_with_the_same_weights(dataset, undisturbed, tmp_path):
+    killed = []
+
+    def kill_a_worker():
+        wait_for_checkpoint(tmp_path / "run")
+        victims = [p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])]
+        of_this_user = [p for p in victims if p.uids().real == os.getuid() and _under_this_session(p)]
+        of_this_user[0].send_signal(signal.SIGKILL)
+        killed.append(of_this_user[0].pid)
+
+    killer = threading.Thread(target=kill_a_worker)
+    killer.start()
+    after = state(train(recipe(tmp_path / "run", dataset, workers=2, **LONG)))
+    killer.join()
+    assert killed
+    assert all(torch.equal(undisturbed[key], after[key]) for key in undisturbed)
+
+
+def _under_this_session(process: psutil.Process) -> bool:
+    """Whether a Ray worker belongs to the cluster that this test session started."""
+    return any(parent.pid == os.getpid() for parent in process.parents())
+
+
+@pytest.mark.slow
+def test_a_run_whose_driver_was_killed_ends_with_the_same_weights(dataset, undisturbed, tmp_path):
+    config = recipe(tmp_path / "run", dataset, workers=2, **LONG)
+    file = tmp_path / "train.yaml"
+    file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    command = [sys.executable, "jobs/train.py", "--config", str(file)]
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    victim = subprocess.Popen(command, cwd=REPOSITORY, env=environment, start_new_session=True)
+    wait_for_checkpoint(tmp_path / "run")
+    os.killpg(victim.pid, signal.SIGKILL)
+    victim.wait()
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"result: {tmp_path / 'run' / 'checkpoint'}"
+    after = load_clip(str(tmp_path / "run" / "checkpoint")).model.state_dict()
+    assert all(torch.equal(undisturbed[key], after[key]) for key in undisturbed)

@@ -39,7 +39,8 @@ def test_the_card_has_losses_indexes_and_the_curve_over_alpha():
     training = {
         "config": {
             "model": "ViT-B-32/openai", "data": "s3://bucket/sets", "sets_per_batch": 8, "images_per_set": 4,
-            "trainable": "image", "learning_rate": 1e-6, "seed": 3, "loss": {"beta_clip": 1.0, "beta_cf": 0.0, "form": "supcon"},
+            "trainable": "image", "learning_rate": 1e-6, "seed": 3,
+            "loss": {"beta_clip": 1.0, "beta_cf": 0.0, "form": "supcon"},
             "rehearsal": {"form": "pairs", "data": "s3://bucket/pairs", "weight": 2.0},
         },
         "result": {

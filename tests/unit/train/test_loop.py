@@ -1,17 +1,22 @@
 """The loop in one process: what it writes, where it goes on, when it stops."""
 
+import json
 import shutil
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from cfray.clip.model import load_clip
 from cfray.config import build_config
+from cfray.errors import UserError
 from cfray.train import loop
 from cfray.train.checkpoints import read_progress
 from cfray.train.config import TrainConfig
 from cfray.train.loop import Worker, fit
+from cfray.world.models import model_path
 
 
 class Kept:
@@ -124,8 +129,6 @@ def test_the_average_of_the_weights_is_what_is_released(rendered_sets, tmp_path)
 
 
 def test_locked_prefixes_stay_and_unknown_ones_are_named(rendered_sets, tmp_path):
-    from cfray.errors import UserError
-
     kept = run(recipe(rendered_sets, tmp_path, steps=2, locked=["visual.conv1", "transformer."]), tmp_path / "run")
     before, after = weights("world:clip"), weights(kept.folders[-1])
     same = {key for key in before if torch.equal(before[key], after[key])}
@@ -144,3 +147,34 @@ def test_every_way_to_compute_trains_to_about_the_same_loss(rendered_sets, tmp_p
         for name, how in (("plain", {}), ("other", compute))
     )
     assert other.rows[-1]["loss"] == pytest.approx(plain.rows[-1]["loss"], rel=0.02)
+
+
+def test_a_siglip_of_a_timm_tower_trains_with_the_sigmoid_loss(rendered_sets, captioned_things, tmp_path):
+    model = save_tiny_siglip(tmp_path / "siglip")
+    rehearsal = {"data": captioned_things, "form": "pairs", "weight": 1.0, "images_per_step": 4}
+    config = recipe(rendered_sets, tmp_path, model=model, loss={"clip_form": "sigmoid"}, rehearsal=rehearsal, steps=4, warmup=0)
+    kept = run(config, tmp_path / "run")
+    before, after = weights(model), weights(kept.folders[-1])
+    assert before["logit_bias"] != after["logit_bias"]
+    assert any(not torch.equal(before[key], after[key]) for key in before if key.startswith("visual.trunk."))
+    assert kept.rows[-1]["rehearsal_loss"] > 0
+
+
+def save_tiny_siglip(folder: Path) -> str:
+    """Random weights of SigLIP's architecture: a timm ViT with attention pooling and a text transformer that sees both ways."""
+    config = {
+        "embed_dim": 96, "init_logit_bias": -10, "custom_text": True,
+        "vision_cfg": {"timm_model_name": "test_vit3", "timm_pool": "map", "timm_proj": "none", "image_size": 64},
+        "text_cfg": {
+            "context_length": 56, "vocab_size": 875, "width": 32, "heads": 2, "layers": 1, "no_causal_mask": True,
+            "pool_type": "last", "proj_bias": True, "hf_tokenizer_name": "tiny",
+        },
+    }  # fmt: skip
+    folder.mkdir()
+    for file in Path(model_path("world:clip")).glob("tokenizer*"):
+        shutil.copy(file, folder)
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    torch.manual_seed(0)
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    return str(folder)
