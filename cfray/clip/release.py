@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from cfray import storage
+from cfray.clip.card import model_card
 from cfray.clip.model import ClipModel, load_clip, save_clip
 from cfray.clip.pair import load_blend, load_pair
 from cfray.errors import UserError
 from cfray.world.models import model_path
 
-ORIGIN_FILE = "cfray.json"
+ORIGIN_FILE, CARD_FILE = "cfray.json", "README.md"
 
 
-def write_origin(place: str, base: str) -> None:
-    """Note in a checkpoint folder the model that it was fine-tuned from, as ``load_clip`` names it."""
-    storage.write_bytes(storage.join(place, ORIGIN_FILE), (json.dumps({"schema": 1, "base": base}, indent=2) + "\n").encode())
+def write_origin(folder: str, base: str, training: dict[str, Any]) -> None:
+    """Note in a checkpoint folder what it was fine-tuned from and how, and write its model card.
+
+    Args:
+        base: the original model, as ``load_clip`` names it.
+        training: configuration and result of ``jobs/train.py``, see ``model_card``.
+    """
+    origin = {"schema": 1, "base": base, "training": training}
+    storage.write_bytes(storage.join(folder, ORIGIN_FILE), (json.dumps(origin, indent=2) + "\n").encode())
+    storage.write_bytes(storage.join(folder, CARD_FILE), model_card(training).encode())
+
+
+def write_evaluated_card(tuned: str, evaluation: dict[str, Any], place: str) -> None:
+    """Write the model card with the curve over alpha to ``place``, for a ``tuned`` model that says how it was trained.
+
+    Args:
+        evaluation: the record of ``jobs/evaluate.py``, or what of it ``model_card`` takes.
+    """
+    origin = _origin(tuned)
+    if origin is not None:
+        storage.write_bytes(storage.join(place, CARD_FILE), model_card(origin["training"], evaluation).encode())
 
 
 def read_origin(uri: str) -> str:
@@ -25,10 +45,15 @@ def read_origin(uri: str) -> str:
     Raises:
         UserError: if the folder does not say.
     """
-    file = storage.join(uri if storage.is_remote(uri) else str(Path(model_path(uri)).expanduser()), ORIGIN_FILE)
-    if not storage.exists(file):
+    origin = _origin(uri)
+    if origin is None:
         raise UserError(f"{uri!r} has no {ORIGIN_FILE} that names the model it was fine-tuned from; give base=...")
-    return json.loads(storage.read_bytes(file))["base"]
+    return origin["base"]
+
+
+def _origin(uri: str) -> dict[str, Any] | None:
+    file = storage.join(uri if storage.is_remote(uri) else str(Path(model_path(uri)).expanduser()), ORIGIN_FILE)
+    return json.loads(storage.read_bytes(file)) if storage.exists(file) else None
 
 
 def load(uri: str, alpha: float | None = None, *, base: str | None = None) -> ClipModel:

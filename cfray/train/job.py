@@ -13,7 +13,6 @@ import torch
 from ray.train.torch import TorchTrainer
 
 from cfray import storage
-from cfray.clip.card import model_card
 from cfray.clip.huggingface import NoCounterpartError, save_huggingface
 from cfray.clip.model import load_clip, require_undebiased
 from cfray.clip.release import write_blends, write_origin
@@ -31,7 +30,7 @@ from cfray.train.probes import Probe
 from cfray.train.progress import StepProgress
 from cfray.train.towers import choose_trainable, valid_indexes
 
-CHECKPOINT, CARD_FILE = "checkpoint", "README.md"
+CHECKPOINT = "checkpoint"
 
 
 def train(config: TrainConfig) -> dict[str, Any]:
@@ -87,9 +86,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
             "checkpoint": place, "curve": progress.curve, "stopped": progress.stopped, "best": progress.best,
             "bad_steps": progress.bad_steps, "valid_indexes": indexes,
         }  # fmt: skip
-        write_origin(str(folder), _for_workers(config).model)
-        card = model_card({"config": config.model_dump(mode="json"), "result": outcome})
-        storage.write_bytes(str(folder / CARD_FILE), card.encode())
+        write_origin(str(folder), _for_workers(config).model, {"config": config.model_dump(mode="json"), "result": outcome})
         storage.upload_folder(folder, place)
     with record.timed("export"):
         outcome |= _export(config, place)

@@ -1,11 +1,26 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 import cfray.clip
-from cfray.clip.card import model_card
 from cfray.clip.model import load_clip, save_clip
-from cfray.clip.release import write_blends, write_origin
+from cfray.clip.release import write_blends, write_evaluated_card, write_origin
 from cfray.errors import UserError
+
+
+TRAINING = {
+    "config": {
+        "model": "ViT-B-32/openai", "data": "s3://bucket/sets", "sets_per_batch": 8, "images_per_set": 4,
+        "trainable": "image", "learning_rate": 1e-6, "seed": 3,
+        "loss": {"beta_clip": 1.0, "beta_cf": 0.0, "form": "supcon"},
+        "rehearsal": {"form": "pairs", "data": "s3://bucket/pairs", "weight": 2.0},
+    },
+    "result": {
+        "curve": [{"step": 0, "loss": 3.0, "probe/things": 0.8}, {"step": 9, "loss": 1.5, "probe/things": 0.75}],
+        "valid_indexes": {"text": True, "image": False}, "stopped": None, "best": None,
+    },
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +28,7 @@ def tuned(tmp_path_factory) -> str:
     """The world's CLIP with every weight moved by one."""
     place, clip = str(tmp_path_factory.mktemp("release") / "checkpoint"), load_clip("world:clip")
     save_clip(clip, "world:clip", {key: value + 1 for key, value in clip.model.state_dict().items()}, place)
-    write_origin(place, "world:clip")
+    write_origin(place, "world:clip", TRAINING)
     return place
 
 
@@ -35,28 +50,17 @@ def test_what_cannot_be_blended_is_named(tuned):
     assert cfray.clip.load("world:clip", alpha=0.5, base="world:clip").model is not None
 
 
-def test_the_card_has_losses_indexes_and_the_curve_over_alpha():
-    training = {
-        "config": {
-            "model": "ViT-B-32/openai", "data": "s3://bucket/sets", "sets_per_batch": 8, "images_per_set": 4,
-            "trainable": "image", "learning_rate": 1e-6, "seed": 3,
-            "loss": {"beta_clip": 1.0, "beta_cf": 0.0, "form": "supcon"},
-            "rehearsal": {"form": "pairs", "data": "s3://bucket/pairs", "weight": 2.0},
-        },
-        "result": {
-            "curve": [{"step": 0, "loss": 3.0, "probe/things": 0.8}, {"step": 9, "loss": 1.5, "probe/things": 0.75}],
-            "valid_indexes": {"text": True, "image": False}, "stopped": None, "best": None,
-        },
-    }  # fmt: skip
+def test_the_card_has_losses_indexes_and_the_curve_over_alpha(tuned, tmp_path):
     point = {
         "alpha": 0.5, "accuracy": {"imagenet": 0.625},
         "fairness": {"fairface": {"gender": {"maxskew@100": {"uniform": {"value": 0.375}}}}},
     }  # fmt: skip
-    card = model_card(training, {"result": {"alphas": [point], "recommended_alpha": 0.5}})
+    write_evaluated_card(tuned, {"result": {"alphas": [point], "recommended_alpha": 0.5}}, str(tmp_path))
+    card = (tmp_path / "README.md").read_text()
     assert "- losses: beta_clip 1.0, form supcon\n- rehearsal (pairs): `s3://bucket/pairs`, weight 2.0\n" in card
     assert "stay valid: text\n" in card
     assert (
         "| | loss | probe/things |\n| --- | --- | --- |\n| first (step 0) | 3.0000 | 0.8000 |\n| last (step 9) | 1.5000" in card
     )
     assert "| alpha | imagenet | fairface, gender |\n| --- | --- | --- |\n| 0.5 | 0.625 | 0.375 |" in card
-    assert "not measured for this card" in model_card(training)
+    assert "not measured for this card" in (Path(tuned) / "README.md").read_text()

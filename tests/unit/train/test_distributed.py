@@ -11,17 +11,16 @@ from cfray.train.config import TrainConfig
 from cfray.train.loop import Run, Worker
 
 SETTINGS = {
-    "softmax": {},
-    "counterfactuals alone": {"loss": {"beta_clip": 0.0}},
-    "plain, infonce": {"loss": {"clip_targets": "plain", "form": "infonce"}},
-    "sigmoid": {"loss": {"clip_form": "sigmoid", "clip_targets": "one_per_set"}},
     "anchors and pairs": {
-        "loss": {"anchor_text": 2.0, "anchor_image": 3.0}, "rehearsal": {"form": "pairs", "weight": 2.0, "images_per_step": 8},
+        "loss": {"anchor_text": 2.0, "anchor_image": 3.0},
+        "rehearsal": {"form": "pairs", "weight": 2.0, "images_per_step": 8},
     },
-    "lora": {"trainable": "lora"},
+    "plain, infonce, lora": {"loss": {"clip_targets": "plain", "form": "infonce"}, "trainable": "lora"},
+    "sigmoid": {"loss": {"clip_form": "sigmoid", "clip_targets": "one_per_set", "form": "cosine"}},
+    "counterfactuals alone": {"loss": {"beta_clip": 0.0}},
 }  # fmt: skip
 # What must not change a gradient.
-MEANS = {"dense": {}, "tiled": {"loss": {"tile": 3}}, "in chunks": {"chunks": 2}, "both": {"loss": {"tile": 5}, "chunks": 2}}
+MEANS = {"dense": {}, "tiled and in chunks": {"loss": {"tile": 3}, "chunks": 2}}
 
 
 def gradients(data: str, ordinary: str, rank: int, workers: int) -> dict[tuple[str, str], torch.Tensor]:
