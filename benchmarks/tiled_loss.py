@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--losses", nargs="+", default=LOSSES)
     arguments = parser.parse_args()
     context = multiprocessing.get_context("spawn")
-    print("| loss | N | similarities | value | gradient norm | MB above the features | processor seconds |\n" + "| --- |" * 7)
+    print("| loss | N | similarities | value | gradient norm | MB above the features | processor seconds |\n|" + " --- |" * 7)
     for loss in arguments.losses:
         for pictures in arguments.pictures:
             for tile in [None] * (pictures <= arguments.dense_up_to) + [arguments.tile]:

@@ -92,7 +92,7 @@ def against_open_clip(config: TrainConfig, samples: int, rounds: int) -> None:
         "cfray, sets, CLIP loss and L_cf": lambda: ours(in_sets, of_sets),
     }
     seconds = _take_turns(contenders, rounds)
-    print("| step | processor seconds, median | images a processor second |\n" + "| --- |" * 3)
+    print("| step | processor seconds, median | images a processor second |\n|" + " --- |" * 3)
     for name, values in seconds.items():
         print(f"| {name} | {statistics.median(values):.2f} | {samples / statistics.median(values):.2f} |")
     theirs_s, alone, without, with_cf = seconds.values()
@@ -112,7 +112,7 @@ def _open_clip_step(model, optimizer, batch: Batch) -> None:
 
 
 def settings(config: TrainConfig, samples: int, rounds: int) -> None:
-    print("| compute | processor seconds a step, median | peak memory, MB | loss of step 3 |\n" + "| --- |" * 4)
+    print("| compute | processor seconds a step, median | peak memory, MB | loss of step 3 |\n|" + " --- |" * 4)
     context = multiprocessing.get_context("spawn")
     for name, how in SETTINGS.items():
         compute = config.compute.model_copy(update=how)

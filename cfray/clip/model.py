@@ -111,7 +111,9 @@ def _locate(name: str) -> tuple[str, str | None, Path | None]:
     )
 
 
-def save_clip(clip: ClipModel, source: str, state: dict[str, torch.Tensor], place: str) -> None:
+def save_clip(
+    clip: ClipModel, source: str, state: dict[str, torch.Tensor], place: str, *, files: dict[str, bytes] | None = None
+) -> None:
     """Write a checkpoint folder that ``load_clip`` and open_clip read: configuration, tokenizer, float32 weights.
 
     The debiaser of a debiased model is written beside it, with its strength. open_clip itself reads the CLIP without it.
@@ -121,6 +123,7 @@ def save_clip(clip: ClipModel, source: str, state: dict[str, torch.Tensor], plac
         source: the name it was loaded by; its architecture is looked up when it has no folder.
         state: the weights, which may differ from those of ``clip``.
         place: a local folder or remote place.
+        files: further files to write with it, by name, such as a model card.
     """
     with tempfile.TemporaryDirectory(prefix="cfray-save-") as scratch:
         folder = Path(scratch)
@@ -138,4 +141,6 @@ def save_clip(clip: ClipModel, source: str, state: dict[str, torch.Tensor], plac
             }
             (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
         save_file({key: value.detach().contiguous().cpu() for key, value in state.items()}, folder / WEIGHTS_FILE)
+        for name, content in (files or {}).items():
+            (folder / name).write_bytes(content)
         storage.upload_folder(folder, place)

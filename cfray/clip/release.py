@@ -16,27 +16,25 @@ from cfray.world.models import model_path
 ORIGIN_FILE, CARD_FILE = "cfray.json", "README.md"
 
 
-def write_origin(folder: str, base: str, training: dict[str, Any]) -> None:
-    """Note in a checkpoint folder what it was fine-tuned from and how, and write its model card.
+def origin_files(base: str, training: dict[str, Any]) -> dict[str, bytes]:
+    """The files of a checkpoint that say what it was fine-tuned from and how, by name: ``cfray.json`` and the model card.
 
     Args:
         base: the original model, as ``load_clip`` names it.
         training: configuration and result of ``jobs/train.py``, see ``model_card``.
     """
     origin = {"schema": 1, "base": base, "training": training}
-    storage.write_bytes(storage.join(folder, ORIGIN_FILE), (json.dumps(origin, indent=2) + "\n").encode())
-    storage.write_bytes(storage.join(folder, CARD_FILE), model_card(training).encode())
+    return {ORIGIN_FILE: (json.dumps(origin, indent=2) + "\n").encode(), CARD_FILE: model_card(training).encode()}
 
 
-def write_evaluated_card(tuned: str, evaluation: dict[str, Any], place: str) -> None:
-    """Write the model card with the curve over alpha to ``place``, for a ``tuned`` model that says how it was trained.
+def evaluated_card(tuned: str, evaluation: dict[str, Any]) -> dict[str, bytes]:
+    """The model card with the curve over alpha, by name, if ``tuned`` is a checkpoint that says how it was trained.
 
     Args:
         evaluation: the record of ``jobs/evaluate.py``, or what of it ``model_card`` takes.
     """
     origin = _origin(tuned)
-    if origin is not None:
-        storage.write_bytes(storage.join(place, CARD_FILE), model_card(origin["training"], evaluation).encode())
+    return {} if origin is None else {CARD_FILE: model_card(origin["training"], evaluation).encode()}
 
 
 def read_origin(uri: str) -> str:

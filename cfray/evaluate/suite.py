@@ -12,6 +12,7 @@ from ray.util import ActorPool
 from cfray import storage
 from cfray.clip.model import save_clip
 from cfray.clip.pair import load_pair
+from cfray.clip.release import evaluated_card
 from cfray.cluster import plain_errors, require_workers
 from cfray.errors import UserError
 from cfray.evaluate.benchmark import Benchmark
@@ -91,8 +92,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     alpha = recommend(points, config.max_accuracy_lost)
     place = storage.join(config.output, CHECKPOINT)
     pair = load_pair(config.base, config.tuned)
-    save_clip(pair.clip, config.base, pair.at(alpha), place)
-    record.finish(alphas=points, recommended_alpha=alpha, checkpoint=place)
+    result = {"alphas": points, "recommended_alpha": alpha, "checkpoint": place}
+    save_clip(pair.clip, config.base, pair.at(alpha), place, files=evaluated_card(config.tuned, {"result": result}))
+    record.finish(**result)
     return record.data
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import torch
@@ -77,11 +79,9 @@ def write_checkpoint(
         "progress": asdict(progress),
     }
     torch.save(state, folder / STATE_FILE)
-    if ema is None:
+    with nullcontext() if ema is None else ema.applied():
         save_clip(clip, source, merged_state(clip.model), str(folder))
-    else:
-        with ema.applied():
-            save_clip(clip, source, merged_state(clip.model), str(folder))
+    storage.write_checksums(folder)
 
 
 def read_progress(folder: Path) -> Progress:
@@ -114,8 +114,9 @@ class BestWeights:
     def keep(self, folder: Path, step: int) -> None:
         """Copy the open_clip files of a checkpoint folder, which may be deleted as soon as this returns."""
         self.wait()
-        content = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file() and file.name != STATE_FILE}
-        self._pending = self._pool.submit(self._copy, content, step)
+        copy = Path(mkdtemp(prefix="cfray-best-"))
+        shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(STATE_FILE))
+        self._pending = self._pool.submit(self._send, copy, step)
 
     def wait(self) -> None:
         """Until the last copy is there; its error is raised here."""
@@ -123,9 +124,9 @@ class BestWeights:
             self._pending.result()
             self._pending = None
 
-    def _copy(self, content: dict[str, bytes], step: int) -> None:
-        for name, data in content.items():
-            storage.write_bytes(storage.join(best_place(self._place, step), name), data)
+    def _send(self, copy: Path, step: int) -> None:
+        storage.upload_folder(copy, best_place(self._place, step))
+        shutil.rmtree(copy)
         written = sorted({int(file.split("/")[-2].removeprefix("step-")) for file in storage.list_files(self._place)})
         for old in written[:-_BEST_KEPT]:
             for file in list(storage.list_files(best_place(self._place, old))):

@@ -15,7 +15,7 @@ from ray.train.torch import TorchTrainer
 from cfray import storage
 from cfray.clip.huggingface import NoCounterpartError, save_huggingface
 from cfray.clip.model import load_clip, require_undebiased
-from cfray.clip.release import write_blends, write_origin
+from cfray.clip.release import origin_files, write_blends
 from cfray.cluster import require_workers
 from cfray.config import config_hash
 from cfray.dataset.pairs import read_pairs
@@ -49,6 +49,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     indexes = preflight(config)
     record = Record(config.output, "train", config)
     record.start()
+    filesystem, folder = storage.resolve(storage.join(config.output, "ray"))
     trainer = TorchTrainer(
         _train_worker,
         train_loop_config=_for_workers(config).model_dump(mode="json"),
@@ -86,7 +87,9 @@ def train(config: TrainConfig) -> dict[str, Any]:
             "checkpoint": place, "curve": progress.curve, "stopped": progress.stopped, "best": progress.best,
             "bad_steps": progress.bad_steps, "valid_indexes": indexes,
         }  # fmt: skip
-        write_origin(str(folder), _for_workers(config).model, {"config": config.model_dump(mode="json"), "result": outcome})
+        training = {"config": config.model_dump(mode="json"), "result": outcome}
+        for name, content in origin_files(_for_workers(config).model, training).items():
+            (folder / name).write_bytes(content)
         storage.upload_folder(folder, place)
     with record.timed("export"):
         outcome |= _export(config, place)

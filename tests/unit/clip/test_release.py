@@ -5,9 +5,8 @@ import torch
 
 import cfray.clip
 from cfray.clip.model import load_clip, save_clip
-from cfray.clip.release import write_blends, write_evaluated_card, write_origin
+from cfray.clip.release import evaluated_card, origin_files, write_blends
 from cfray.errors import UserError
-
 
 TRAINING = {
     "config": {
@@ -27,8 +26,8 @@ TRAINING = {
 def tuned(tmp_path_factory) -> str:
     """The world's CLIP with every weight moved by one."""
     place, clip = str(tmp_path_factory.mktemp("release") / "checkpoint"), load_clip("world:clip")
-    save_clip(clip, "world:clip", {key: value + 1 for key, value in clip.model.state_dict().items()}, place)
-    write_origin(place, "world:clip", TRAINING)
+    moved = {key: value + 1 for key, value in clip.model.state_dict().items()}
+    save_clip(clip, "world:clip", moved, place, files=origin_files("world:clip", TRAINING))
     return place
 
 
@@ -50,13 +49,13 @@ def test_what_cannot_be_blended_is_named(tuned):
     assert cfray.clip.load("world:clip", alpha=0.5, base="world:clip").model is not None
 
 
-def test_the_card_has_losses_indexes_and_the_curve_over_alpha(tuned, tmp_path):
+def test_the_card_has_losses_indexes_and_the_curve_over_alpha(tuned):
     point = {
         "alpha": 0.5, "accuracy": {"imagenet": 0.625},
         "fairness": {"fairface": {"gender": {"maxskew@100": {"uniform": {"value": 0.375}}}}},
     }  # fmt: skip
-    write_evaluated_card(tuned, {"result": {"alphas": [point], "recommended_alpha": 0.5}}, str(tmp_path))
-    card = (tmp_path / "README.md").read_text()
+    card = evaluated_card(tuned, {"result": {"alphas": [point], "recommended_alpha": 0.5}})["README.md"].decode()
+    assert evaluated_card("world:clip", {}) == {}
     assert "- losses: beta_clip 1.0, form supcon\n- rehearsal (pairs): `s3://bucket/pairs`, weight 2.0\n" in card
     assert "stay valid: text\n" in card
     assert (
