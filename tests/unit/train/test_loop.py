@@ -164,7 +164,7 @@ def save_tiny_siglip(folder: Path) -> str:
     """Random weights of SigLIP's architecture: a timm ViT with attention pooling and a text transformer that sees both ways."""
     config = {
         "embed_dim": 96, "init_logit_bias": -10, "custom_text": True,
-        "vision_cfg": {"timm_model_name": "test_vit3", "timm_pool": "map", "timm_proj": "none", "image_size": 64},
+        "vision_cfg": {"timm_model_name": "test_vit3", "timm_pool": "map", "timm_proj": "none", "image_size": 160},
         "text_cfg": {
             "context_length": 56, "vocab_size": 875, "width": 32, "heads": 2, "layers": 1, "no_causal_mask": True,
             "pool_type": "last", "proj_bias": True, "hf_tokenizer_name": "tiny",
