@@ -22,14 +22,30 @@ from cfray.train.rehearsal import Rehearsal, number_texts
 from cfray.train.sampler import SetSampler
 
 
+def _moved(record, device: torch.device):
+    """A dataclass with its tensors on ``device``; pinned first where that lets the copy overlap with the computation."""
+    tensors = {f.name: getattr(record, f.name) for f in fields(record) if torch.is_tensor(getattr(record, f.name))}
+    return replace(record, **{name: t.pin_memory().to(device, non_blocking=True) for name, t in tensors.items()})
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """This worker's ``count`` pictures of one rehearsal: their embeddings by the original model, ``held`` (count, d), or
+    ``captions``, int64, the numbers of the captions of all workers' pictures."""
+
+    count: int
+    held: torch.Tensor | None = None
+    captions: torch.Tensor | None = None
+
+
 @dataclass(frozen=True)
 class Batch:
     """What one worker trains on in one step: S sets over all workers, ``sets`` = s here, with V images each.
 
-    ``images`` (s * V + r, 3, h, w) are those of the sets and r of the rehearsal. ``ids`` (s + a + c, context) are the sets'
-    captions, anchors and captions of the rehearsal. ``captions`` and ``rehearsal_captions`` number the texts of all workers,
-    equal where they are. ``anchor_texts`` (a, d), ``anchor_images`` (s, d) and ``rehearsed`` (r, d) are embeddings by the
-    original model. What a configuration does without is None.
+    ``images`` (s * V + r, 3, h, w) are those of the sets, then r of the rehearsals in their order. ``ids`` (s + a + c, context)
+    are the sets' captions, anchors and captions of the rehearsals. ``captions`` numbers the sets' captions of all workers,
+    equal where the texts are. ``anchor_texts`` (a, d) and ``anchor_images`` (s, d) are embeddings by the original model.
+    What a configuration does without is None.
     """
 
     sets: int
@@ -38,22 +54,20 @@ class Batch:
     captions: torch.Tensor
     anchor_texts: torch.Tensor | None = None
     anchor_images: torch.Tensor | None = None
-    rehearsed: torch.Tensor | None = None
-    rehearsal_captions: torch.Tensor | None = None
+    rehearsed: tuple[Rehearsed, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
-        """The same tensors on the training device; pinned first where that lets the copy overlap with the computation."""
+        """The same tensors on the training device."""
         if device.type == "cpu":
             return self
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if torch.is_tensor(getattr(self, f.name))}
-        return replace(self, **{name: t.pin_memory().to(device, non_blocking=True) for name, t in tensors.items()})
+        return replace(_moved(self, device), rehearsed=tuple(_moved(part, device) for part in self.rehearsed))
 
 
 class Batches:
     """Makes this worker's batch of any step; what it makes depends on configuration, data and step alone.
 
     Args:
-        clip: the original model, which anchors and rehearsal embed here, before any step.
+        clip: the original model, which anchors and rehearsals embed here, before any step.
     """
 
     def __init__(self, config: TrainConfig, clip: ClipModel, *, rank: int, workers: int):
@@ -64,9 +78,7 @@ class Batches:
         )  # fmt: skip
         self._sampler = SetSampler(len(self._sets), config.sets_per_batch, rank, workers, config.seed)
         self._share = slice(rank * config.sets_per_batch // workers, (rank + 1) * config.sets_per_batch // workers)
-        self._rehearsal = None
-        if config.rehearsal is not None:
-            self._rehearsal = Rehearsal(config.rehearsal, clip, rank=rank, workers=workers, seed=config.seed)
+        self._rehearsals = [Rehearsal(entry, clip, rank=rank, workers=workers, seed=config.seed) for entry in config.rehearsal]
         self._anchor_texts = self._anchor_images = None
         if config.loss.anchor_text:
             # The captions that name appearance: what pulling counterfactuals together would forget first.
@@ -90,13 +102,11 @@ class Batches:
             batch = replace(batch, anchor_texts=original[chosen])
         if self._anchor_images is not None:
             batch = replace(batch, anchor_images=self._anchor_images[indices])
-        if self._rehearsal is not None:
-            drawn = self._rehearsal.draw(step)
-            images.append(drawn.pictures)
-            if drawn.captions is not None:
-                ids.append(self._clip.tokenize(drawn.captions))
-            batch = replace(batch, rehearsed=drawn.held, rehearsal_captions=drawn.numbers)
-        return replace(batch, images=torch.cat(images), ids=torch.cat(ids))
+        drawn = [rehearsal.draw(step) for rehearsal in self._rehearsals]
+        images += [part.pictures for part in drawn]
+        ids += [self._clip.tokenize(part.captions) for part in drawn if part.captions is not None]
+        rehearsed = tuple(Rehearsed(len(part.pictures), part.held, part.numbers) for part in drawn)
+        return replace(batch, images=torch.cat(images), ids=torch.cat(ids), rehearsed=rehearsed)
 
     def _caption(self, step: int, index: int) -> str:
         """The caption of set ``index`` at ``step``: its own, or the bare one that search prompts look like."""

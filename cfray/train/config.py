@@ -107,7 +107,7 @@ class TrainConfig(Config):
     data: str
     model: str
     loss: LossConfig = LossConfig()
-    rehearsal: RehearsalConfig | None = None
+    rehearsal: list[RehearsalConfig] = []
     trainable: Literal["both", "image", "text", "lora"] = "both"
     lora: LoraConfig = LoraConfig()
     locked: list[str] = Field([], description="prefixes of names of parameters that stay as they are")

@@ -140,12 +140,12 @@ def preflight(config: TrainConfig) -> dict[str, bool]:
         raise UserError(
             f"sets_per_batch={config.sets_per_batch} needs as many kept sets, data set {config.data!r} has {kept}; lower it"
         )
-    if config.rehearsal is not None:
-        held = len(read_pairs(config.rehearsal.data, captions=config.rehearsal.form == "pairs"))
-        if held < config.rehearsal.images_per_step or config.rehearsal.images_per_step % config.workers:
+    for entry in config.rehearsal:
+        held = len(read_pairs(entry.data, captions=entry.form == "pairs"))
+        if held < entry.images_per_step or entry.images_per_step % config.workers:
             raise UserError(
-                f"rehearsal.images_per_step={config.rehearsal.images_per_step} must be a multiple of "
-                f"workers={config.workers} and at most the {held} pictures of {config.rehearsal.data!r}"
+                f"rehearsal.images_per_step={entry.images_per_step} must be a multiple of workers={config.workers} and at most "
+                f"the {held} pictures of {entry.data!r}"
             )
     for probe in config.probes:
         Probe(probe)
@@ -182,8 +182,7 @@ def _for_workers(config: TrainConfig) -> TrainConfig:
     """The configuration with absolute local places: Ray Train's workers run in a folder of their own."""
     model = storage.absolute(config.model) if Path(config.model).is_dir() else config.model
     places: dict[str, Any] = {"data": storage.absolute(config.data), "output": storage.absolute(config.output), "model": model}
-    if config.rehearsal is not None:
-        places["rehearsal"] = _with_absolute_data(config.rehearsal)
+    places["rehearsal"] = [_with_absolute_data(entry) for entry in config.rehearsal]
     places["probes"] = [_with_absolute_data(probe) for probe in config.probes]
     return config.model_copy(update=places)
 

@@ -22,9 +22,10 @@ def loss_terms(config: TrainConfig, features: Features, batch: Batch) -> dict[st
     """
     loss, per_set, sets = config.loss, config.images_per_set, batch.sets
     image_features, text_features, scale, bias = features
-    images, rehearsed = image_features[: sets * per_set], image_features[sets * per_set :]
+    images, *rehearsed = image_features.split([sets * per_set, *(part.count for part in batch.rehearsed)])
     anchored = 0 if batch.anchor_texts is None else len(batch.anchor_texts)
-    texts, anchors, rehearsed_texts = text_features.split([sets, anchored, len(text_features) - sets - anchored])
+    captioned = [0 if part.captions is None else part.count for part in batch.rehearsed]
+    texts, anchors, *rehearsed_texts = text_features.split([sets, anchored, *captioned])
     terms, weights = {}, {}
     if loss.beta_clip:
         terms["clip_loss"] = _clip_loss(loss, images, texts, batch.captions, scale, bias)
@@ -39,12 +40,14 @@ def loss_terms(config: TrainConfig, features: Features, batch: Batch) -> dict[st
         means = F.normalize(images.view(sets, per_set, -1).mean(dim=1), dim=-1)
         terms["anchor_image_loss"] = anchor_loss(means, batch.anchor_images)
         weights["anchor_image_loss"] = loss.anchor_image
-    if config.rehearsal is not None:
-        if batch.rehearsed is not None:
-            terms["rehearsal_loss"] = anchor_loss(rehearsed, batch.rehearsed)
+    parts = zip(config.rehearsal, batch.rehearsed, rehearsed, rehearsed_texts, strict=True)
+    for number, (entry, part, pictures, captions) in enumerate(parts, start=1):
+        name = f"rehearsal_{number}_loss"
+        if part.held is not None:
+            terms[name] = anchor_loss(pictures, part.held)
         else:
-            terms["rehearsal_loss"] = _clip_loss(loss, rehearsed, rehearsed_texts, batch.rehearsal_captions, scale, bias)
-        weights["rehearsal_loss"] = config.rehearsal.weight
+            terms[name] = _clip_loss(loss, pictures, captions, part.captions, scale, bias)
+        weights[name] = entry.weight
     terms["loss"] = sum(weight * terms[name] for name, weight in weights.items())
     if per_set > 1:
         terms["sibling_cosine"] = 1 - counterfactual_loss(images.detach(), per_set, form="cosine")

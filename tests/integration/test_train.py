@@ -1,8 +1,4 @@
 import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -10,7 +6,6 @@ import open_clip
 import psutil
 import pytest
 import torch
-import yaml
 from transformers import CLIPModel
 
 import cfray.clip
@@ -19,7 +14,6 @@ from cfray.config import build_config
 from cfray.errors import UserError
 from cfray.train.config import TrainConfig
 from cfray.train.job import train
-from tests.integration.conftest import REPOSITORY
 
 
 def recipe(output, data, **changes) -> TrainConfig:
@@ -123,11 +117,6 @@ def test_what_cannot_run_is_refused_before_anything_is_written(dataset, tmp_path
 LONG = {"steps": 60, "checkpoint_every": 5, "sets_per_batch": 2, "huggingface": False}
 
 
-@pytest.fixture(scope="module")
-def undisturbed(dataset, tmp_path_factory):
-    return state(train(recipe(tmp_path_factory.mktemp("undisturbed") / "run", dataset, workers=2, **LONG)))
-
-
 def checkpoints_in(output: Path) -> list[Path]:
     return list((output / "ray").glob("*/checkpoint_*/state.pt"))
 
@@ -139,43 +128,6 @@ def wait_for_checkpoint(output: Path) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.slow
-def test_a_run_whose_worker_was_killed_ends_with_the_same_weights(dataset, undisturbed, tmp_path):
-    killed = []
-
-    def kill_a_worker():
-        wait_for_checkpoint(tmp_path / "run")
-        victims = [p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])]
-        of_this_user = [p for p in victims if p.uids().real == os.getuid() and _under_this_session(p)]
-        of_this_user[0].send_signal(signal.SIGKILL)
-        killed.append(of_this_user[0].pid)
-
-    killer = threading.Thread(target=kill_a_worker)
-    killer.start()
-    after = state(train(recipe(tmp_path / "run", dataset, workers=2, **LONG)))
-    killer.join()
-    assert killed
-    assert all(torch.equal(undisturbed[key], after[key]) for key in undisturbed)
-
-
 def _under_this_session(process: psutil.Process) -> bool:
     """Whether a Ray worker belongs to the cluster that this test session started."""
     return any(parent.pid == os.getpid() for parent in process.parents())
-
-
-@pytest.mark.slow
-def test_a_run_whose_driver_was_killed_ends_with_the_same_weights(dataset, undisturbed, tmp_path):
-    config = recipe(tmp_path / "run", dataset, workers=2, **LONG)
-    file = tmp_path / "train.yaml"
-    file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    command = [sys.executable, "jobs/train.py", "--config", str(file)]
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    victim = subprocess.Popen(command, cwd=REPOSITORY, env=environment, start_new_session=True)
-    wait_for_checkpoint(tmp_path / "run")
-    os.killpg(victim.pid, signal.SIGKILL)
-    victim.wait()
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"result: {tmp_path / 'run' / 'checkpoint'}"
-    after = load_clip(str(tmp_path / "run" / "checkpoint")).model.state_dict()
-    assert all(torch.equal(undisturbed[key], after[key]) for key in undisturbed)

@@ -13,7 +13,7 @@ TRAINING = {
         "model": "ViT-B-32/openai", "data": "s3://bucket/sets", "sets_per_batch": 8, "images_per_set": 4,
         "trainable": "image", "learning_rate": 1e-6, "seed": 3,
         "loss": {"beta_clip": 1.0, "beta_cf": 0.0, "form": "supcon"},
-        "rehearsal": {"form": "pairs", "data": "s3://bucket/pairs", "weight": 2.0},
+        "rehearsal": [{"form": "pairs", "data": "s3://bucket/pairs", "weight": 2.0}],
     },
     "result": {
         "curve": [{"step": 0, "loss": 3.0, "probe/things": 0.8}, {"step": 9, "loss": 1.5, "probe/things": 0.75}],

@@ -11,9 +11,12 @@ from cfray.train.config import TrainConfig
 from cfray.train.loop import Run, Worker
 
 SETTINGS = {
-    "anchors and pairs": {
+    "anchors and rehearsals": {
         "loss": {"anchor_text": 2.0, "anchor_image": 3.0},
-        "rehearsal": {"form": "pairs", "weight": 2.0, "images_per_step": 8},
+        "rehearsal": [
+            {"form": "embedding", "weight": 30.0, "images_per_step": 4},
+            {"form": "pairs", "weight": 2.0, "images_per_step": 8},
+        ],
     },
     "plain, infonce, lora": {"loss": {"clip_targets": "plain", "form": "infonce"}, "trainable": "lora"},
     "sigmoid": {"loss": {"clip_form": "sigmoid", "clip_targets": "one_per_set", "form": "cosine"}},
@@ -33,12 +36,15 @@ def gradients(data: str, ordinary: str, rank: int, workers: int) -> dict[tuple[s
                 "output": "", "data": data, "model": "world:clip", "sets_per_batch": 8, "images_per_set": 3,
                 "log": {"tensorboard": False},
             } | changes | how | {"loss": loss}  # fmt: skip
-            if "rehearsal" in config:
-                config["rehearsal"] = config["rehearsal"] | {"data": ordinary}
+            config["rehearsal"] = [entry | {"data": ordinary} for entry in config.get("rehearsal", [])]
             run = Run(build_config(TrainConfig, config), Worker(rank, workers, torch.device("cpu"), report=None))
             run.backward(run.batches.batch(1))
             found[setting, means] = torch.cat(
-                [p.grad.flatten() for _, p in sorted(run.towers.named_parameters()) if p.grad is not None]
+                [
+                    (torch.zeros_like(p) if p.grad is None else p.grad).flatten()
+                    for _, p in sorted(run.towers.named_parameters())
+                    if p.requires_grad
+                ]
             )
     return found
 

@@ -151,13 +151,13 @@ def test_every_way_to_compute_trains_to_about_the_same_loss(rendered_sets, tmp_p
 
 def test_a_siglip_of_a_timm_tower_trains_with_the_sigmoid_loss(rendered_sets, captioned_things, tmp_path):
     model = save_tiny_siglip(tmp_path / "siglip")
-    rehearsal = {"data": captioned_things, "form": "pairs", "weight": 1.0, "images_per_step": 4}
+    rehearsal = [{"data": captioned_things, "form": "pairs", "weight": 1.0, "images_per_step": 4}]
     config = recipe(rendered_sets, tmp_path, model=model, loss={"clip_form": "sigmoid"}, rehearsal=rehearsal, steps=4, warmup=0)
     kept = run(config, tmp_path / "run")
     before, after = weights(model), weights(kept.folders[-1])
     assert before["logit_bias"] != after["logit_bias"]
     assert any(not torch.equal(before[key], after[key]) for key in before if key.startswith("visual.trunk."))
-    assert kept.rows[-1]["rehearsal_loss"] > 0
+    assert kept.rows[-1]["rehearsal_1_loss"] > 0
 
 
 def save_tiny_siglip(folder: Path) -> str:
