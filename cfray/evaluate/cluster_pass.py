@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,15 +24,18 @@ from cfray.evaluate.one_pass import embed_in_one_pass
 class PartEmbedder:
     """Embeds one part of a gallery at a time with all models and writes the files; built once for each actor."""
 
-    def __init__(self, models: Mapping[str, ComparedModel], hashes: Mapping[str, str], settings: Settings, threads: int):
+    def __init__(
+        self, parts: Sequence[Gallery], models: Mapping[str, ComparedModel], hashes: Mapping[str, str], settings: Settings,
+        threads: int,
+    ):  # fmt: skip
         # Zero threads of the CPU means a GPU.
         if threads:
             torch.set_num_threads(threads)
         self._models = dict(each_model(models, torch.device("cpu" if threads else "cuda")))
-        self._hashes, self._settings = hashes, settings
+        self._parts, self._hashes, self._settings = parts, hashes, settings
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        parts: list[Gallery] = [pickle.loads(part) for part in batch["part"]]
+        parts = [self._parts[number] for number in batch["part"]]
         models, hashes = list(self._models.values()), [self._hashes[name] for name in self._models]
         try:
             embed_in_one_pass(models, parts, self._settings, hashes)
@@ -88,9 +90,9 @@ def _pass(
     models: Mapping[str, ComparedModel], hashes: Mapping[str, str], parts: Sequence[Gallery], config: MeasuringConfig
 ) -> ray.data.Dataset:
     DataContext.get_current().enable_progress_bars = False
-    options: dict[str, Any] = {"models": dict(models), "hashes": hashes, "settings": config.settings}
+    options: dict[str, Any] = {"parts": parts, "models": dict(models), "hashes": hashes, "settings": config.settings}
     options["threads"] = 0 if config.gpus_per_worker else max(1, int(config.cpus_per_worker))
-    rows = [{"part": pickle.dumps(part)} for part in parts]
+    rows = [{"part": number} for number in range(len(parts))]
     return ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         PartEmbedder, fn_constructor_kwargs=options, batch_size=1, num_cpus=config.cpus_per_worker,
         num_gpus=config.gpus_per_worker or None, compute=ActorPoolStrategy(size=min(config.workers, len(rows))),

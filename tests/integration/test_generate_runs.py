@@ -67,20 +67,6 @@ def test_failed_sets_are_marked_and_made_again_on_request(cluster, tmp_path, run
     assert sorted(store.finished_ids(data)) == plan["set_id"].to_pylist()
 
 
-def test_an_s3_that_breaks_loses_and_doubles_nothing(cluster, object_store, monkeypatch):
-    plan, data = plan_of(60), object_store.create_bucket("breaking") + "/sets"
-    store.write_table(f"{data}/{store.PLAN}", plan)
-    before = sum(object_store.faults.values())
-    monkeypatch.setattr(object_store, "kinds", ("500", "503", "broken", "stall"))
-    monkeypatch.setattr(object_store, "stall", 0.5)  # seconds
-    object_store.share = 0.2
-    run_at_once(picky_pools(Path("nowhere")), plan, data, 4)
-    object_store.share = 0.0
-    assert sum(object_store.faults.values()) > before + 5
-    assert sorted(store.finished_ids(data)) == plan["set_id"].to_pylist()
-    assert store.count_sets(data).kept == 60
-
-
 @pytest.mark.slow
 def test_a_node_that_vanishes_loses_and_doubles_nothing():
     # In a process of its own: only a cluster of several nodes has one that can be killed.
@@ -153,17 +139,6 @@ def test_models_that_cannot_be_read_are_refused_before_anything_is_written(clust
     with pytest.raises(UserError, match=message):
         generate(small_recipe(tmp_path / "run", **changes))
     assert not (tmp_path / "run").exists()
-
-
-def test_a_mistake_that_only_an_actor_sees_is_one_line(cluster, tmp_path):
-    broken = tmp_path / "model"
-    broken.mkdir()
-    (broken / "config.json").write_text("{}")
-    (broken / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(UserError) as caught:
-        generate(small_recipe(tmp_path / "run", masks={"model": str(broken), "num_cpus": 0.3}))
-    assert "\n" not in str(caught.value)
-    assert str(broken) in str(caught.value)
 
 
 def test_how_a_run_goes_is_in_no_record():

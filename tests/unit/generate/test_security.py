@@ -82,6 +82,7 @@ def test_captions_and_names_are_escaped_on_the_page():
         "sets": {"planned": 1, "kept": 1, "rejected": {EVIL: 1}, "failed": {}, "variants": {EVIL: 1}},
         "images": {"base": 1, "variants": 1, "kept_variants": 1}, "axes": {"gender": axis},
         "concepts": {EVIL: {"gender": counts}},
+        "coverage": {"clusters": [], "concepts": {}, "reason": EVIL},
         "diversity": {"base": 1.0, "kept_variants": 1.0, "concepts": {EVIL: {"base": 1.0, "kept_variants": None}}},
     }  # fmt: skip
     page = render_audit(result, {EVIL: [sheet_of(row)]})
