@@ -143,6 +143,16 @@ def things(n: int, seed: int) -> Corpus:
     return Corpus(np.stack([render_thing(name, rng) for name in names]), labels={"thing": names})
 
 
+def ordinary_pairs(n: int, seed: int) -> Corpus:
+    """Pictures with captions that say neither what profession nor who is in them: pairs from the web once captions that name
+    a concept are left out. Two thirds are people in mixed contexts, one third things.
+    """
+    scenes, others = captioned_scenes(n - n // 3, seed), things(n // 3, seed)
+    rng = np.random.default_rng(seed)
+    captions = [[thing_caption(name, rng)] for name in others.labels["thing"]]
+    return Corpus(np.concatenate([scenes.pictures, others.pictures]), scenes.captions + captions)
+
+
 def thing_caption(name: str, rng: np.random.Generator) -> str:
     article = "an" if name[0] in "aeiou" else "a"
     return str(rng.choice(("a photo of {}", "a picture of {}", "{}"))).format(f"{article} {name}")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
+from torch import nn
 
-from cfray.world.build.loop import draw, fit, to_float
+from cfray.world.build.loop import draw, fit, mixed_precision, to_float
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -30,7 +31,7 @@ def train_autoencoder(pictures: torch.Tensor, work: Path, *, steps: int, batch: 
 
     def step_loss(step: int, generator: torch.Generator) -> torch.Tensor:
         inputs = to_float(pictures[draw(pictures, batch, generator)])
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             posterior = model.encode(inputs).latent_dist
             noise = torch.randn(posterior.mean.shape, generator=generator)
             outputs = model.decode(posterior.mean + posterior.std * noise).sample
@@ -40,6 +41,30 @@ def train_autoencoder(pictures: torch.Tensor, work: Path, *, steps: int, batch: 
     model = fit("autoencoder", model, step_loss, work=work, steps=steps, lr=2e-3, ema_decay=0.995)
     latents = encode_pictures(model, pictures[:512])
     model.register_to_config(scaling_factor=float(1 / latents.std()))
+    return model
+
+
+def train_decoder(
+    model: AutoencoderKL, pictures: torch.Tensor, work: Path, *, steps: int, batch: int = 16, noise: float = 0.02
+) -> AutoencoderKL:
+    """Train the decoder alone on uint8 pictures (n, 64, 64, 3): latents stay, so a UNet that paints in them stays valid.
+
+    Latents get Gaussian ``noise``, since a painter's are never exact.
+    """
+    latents = encode_pictures(model, pictures)
+    model.requires_grad_(False)
+    decoder = nn.ModuleList([model.post_quant_conv, model.decoder]).requires_grad_(True)
+
+    def step_loss(step: int, generator: torch.Generator) -> torch.Tensor:
+        chosen = draw(pictures, batch, generator)
+        clean = latents[chosen]
+        with mixed_precision():
+            outputs = decoder[1](decoder[0](clean + noise * torch.randn(clean.shape, generator=generator)))
+        error = (outputs.float() - to_float(pictures[chosen])).abs()
+        return error.mean() + 2 * error.square().mean()
+
+    trained = fit("decoder", decoder, step_loss, work=work, steps=steps, lr=1.5e-3, ema_decay=0.995)
+    model.post_quant_conv, model.decoder = trained
     return model
 
 

@@ -14,6 +14,9 @@ from cfray.world.build.loop import seconds_of
 # Measured share: goal. A missed goal is said in the card.
 GOALS = {"profession_readable": 0.9, "skin_tone_within_one": 0.9, "gender_as_asked": 0.9, "mask_iou": 0.9}
 
+# The trainings that make up the painter.
+PAINTER_PARTS = ("autoencoder", "text-to-image", "text-to-image-portraits", "decoder")
+
 
 def write_cards(
     output: Path, work: Path, on_renders: dict[str, float], painted: dict[str, float], clip: dict[str, Any]
@@ -44,7 +47,7 @@ def write_cards(
     }
     lines = []
     for name, quality in measured.items():
-        parts = ("autoencoder", "text-to-image") if name == "text-to-image" else (name,)
+        parts = PAINTER_PARTS if name == "text-to-image" else (name,)
         seconds = sum(seconds_of(work, part) for part in parts)
         (output / name / "quality.json").write_text(
             json.dumps({"training_seconds": round(seconds), **quality}, indent=2) + "\n"

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
-from cfray.world.build.loop import draw, fit, to_float
+from cfray.world.build.loop import draw, fit, mixed_precision, to_float
 from cfray.world.build.tokenizer import CONTEXT
 from cfray.world.canvas import SIZE
 
@@ -54,7 +54,7 @@ def pretrain_clip(
 
     def step_loss(step: int, generator: torch.Generator) -> torch.Tensor:
         chosen = draw(pictures, batch, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             image, text, scale = model(to_float(pictures[chosen]), ids[chosen])
         logits = scale.float() * image.float() @ text.float().T
         targets = torch.arange(batch)

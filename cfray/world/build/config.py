@@ -17,6 +17,7 @@ class BuildWorldConfig(Config):
     autoencoder_steps: int = Field(ge=1)
     text_to_image_steps: int = Field(ge=1)
     portrait_steps: int = Field(ge=1, description="of text-to-image on scenes and portraits, after those on scenes")
+    decoder_steps: int = Field(ge=1, description="of the autoencoder's decoder alone, on scenes and portraits, at the end")
     parser_steps: int = Field(ge=1)
     reader_steps: int = Field(ge=1)
     clip_steps: int = Field(ge=1)

@@ -95,6 +95,12 @@ def seconds_of(work: Path, name: str) -> float:
     return json.loads((work / f"{name}.jsonl").read_text().splitlines()[-1])["seconds"]
 
 
+def mixed_precision() -> torch.autocast:
+    """bfloat16 where the CPU multiplies it in hardware; emulated, it is tens of times slower than float32."""
+    cpu = torch.cpu.get_capabilities()
+    return torch.autocast("cpu", torch.bfloat16, enabled=cpu["amx_bf16"] or cpu["avx512_bf16"])
+
+
 def draw(pool: torch.Tensor | int, count: int, generator: torch.Generator) -> torch.Tensor:
     """``count`` random indices into a pool, int64."""
     size = pool if isinstance(pool, int) else len(pool)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
-from cfray.world.build.loop import draw, fit
+from cfray.world.build.loop import draw, fit, mixed_precision
 from cfray.world.canvas import SIZE, Label
 
 # SegformerImageProcessor's own defaults, written out because training must see what inference will see.
@@ -46,7 +46,7 @@ def train_parser(
 
     def step_loss(step: int, generator: torch.Generator) -> torch.Tensor:
         chosen = draw(pictures, batch, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             logits = model(normalise(pictures[chosen])).logits
         full = F.interpolate(logits.float(), size=(SIZE, SIZE), mode="bilinear", align_corners=False)
         return F.cross_entropy(full, label_maps[chosen].long())

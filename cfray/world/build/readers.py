@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from transformers import ConvNextImageProcessor, ResNetConfig, ResNetForImageClassification
 
-from cfray.world.build.loop import draw, fit, to_float
+from cfray.world.build.loop import draw, fit, mixed_precision, to_float
 from cfray.world.canvas import SIZE
 
 
@@ -40,7 +40,7 @@ def train_reader(
         inputs = to_float(pictures[chosen])
         dx, dy = (int(v) - 3 for v in torch.randint(7, (2,), generator=generator))
         inputs = inputs.roll((dy, dx), dims=(2, 3)) + 0.04 * torch.randn(inputs.shape, generator=generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             logits = model(inputs).logits
         return F.cross_entropy(logits.float(), targets[chosen], label_smoothing=0.02)
 

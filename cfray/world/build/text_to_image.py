@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from cfray.world.build.loop import draw, fit
+from cfray.world.build.loop import draw, fit, mixed_precision
 from cfray.world.build.tokenizer import CONTEXT
 
 WIDTH = 128
@@ -99,7 +99,7 @@ def train_painter(
         noise = torch.randn(clean.shape, generator=generator)
         times = draw(len(signal), batch, generator)
         noisy = scheduler.add_noise(clean, noise, times)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             states = model.text(ids[words]).last_hidden_state
             predicted = model.unet(noisy, times, states).sample
         error = (predicted.float() - scheduler.get_velocity(clean, noise, times)).square().mean(dim=1)

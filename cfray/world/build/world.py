@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
 from cfray.world import corpora
-from cfray.world.build.autoencoder import encode_pictures, train_autoencoder
+from cfray.world.build.autoencoder import encode_pictures, train_autoencoder, train_decoder
 from cfray.world.build.clip import pretrain_clip, write_clip_folder
 from cfray.world.build.config import BuildWorldConfig
 from cfray.world.build.loop import to_float
@@ -69,6 +69,9 @@ class WorldBuilder:
         # Scenes first: they are the harder part, and portraits in the mix from the start would take a third of its steps.
         both = [self.scenes, self.portraits]
         painter = self._train_on(both, "text-to-image-portraits", painter, autoencoder, self.config.portrait_steps, lr=6e-4)
+        # The encoder saw scenes alone; portraits come out in true colours once the decoder has seen them.
+        pictures = torch.from_numpy(np.concatenate([pool.pictures for pool in both]))
+        autoencoder = train_decoder(autoencoder, pictures, self.work, steps=self.config.decoder_steps)
         pipeline: StableDiffusionPipeline = new_pipeline(painter, autoencoder, self.tokenizer)
         self._save(
             "text-to-image", lambda folder: pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)

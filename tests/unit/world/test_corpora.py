@@ -30,6 +30,16 @@ def test_people_in_scenes_are_balanced_within_each_profession():
     assert set(cells.values()) == {1}
 
 
+def test_ordinary_pairs_name_neither_a_profession_nor_a_person():
+    corpus = corpora.ordinary_pairs(30, 0)
+    assert len(corpus) == len(corpus.captions) == 30
+    scenes, others = corpus.captions[:20], corpus.captions[20:]
+    assert {len(row) for row in scenes} == {corpora.CAPTIONS_PER_SCENE} and {len(row) for row in others} == {1}
+    for caption in (caption for row in corpus.captions for caption in row):
+        assert not appearance_terms(caption)
+    assert all("a person" in caption for row in scenes for caption in row)
+
+
 def test_people_follow_the_table_of_skew():
     doctor = professions()["doctor"]
     rng = np.random.default_rng(0)
