@@ -22,9 +22,9 @@ def point_at(evaluated: dict[str, Any], alpha: float) -> dict[str, Any]:
     return next(point for point in evaluated["result"]["alphas"] if point["alpha"] == alpha)
 
 
-def reductions(evaluated: dict[str, Any], gallery: str) -> dict[str, float]:
-    """Share of each metric's excess over its floor that is gone at the recommended alpha, uniform target."""
-    before, after = (point_at(evaluated, alpha)["fairness"][gallery] for alpha in (0, evaluated["result"]["recommended_alpha"]))
+def reductions(evaluated: dict[str, Any], gallery: str, alpha: float) -> dict[str, float]:
+    """Share of each metric's excess over its floor that is gone at ``alpha``, uniform target."""
+    before, after = (point_at(evaluated, a)["fairness"][gallery] for a in (0, alpha))
     return {
         f"{name} {words}": reduction_above_floor(before[attribute][key]["uniform"], after[attribute][key]["uniform"])
         for attribute, words in ATTRIBUTES.items()
@@ -34,17 +34,20 @@ def reductions(evaluated: dict[str, Any], gallery: str) -> dict[str, float]:
     }
 
 
-def accuracy_changes(evaluated: dict[str, Any]) -> dict[str, float]:
-    """Accuracy at the recommended alpha minus accuracy at 0, as fractions."""
-    before, after = (point_at(evaluated, alpha)["accuracy"] for alpha in (0, evaluated["result"]["recommended_alpha"]))
+def accuracy_changes(evaluated: dict[str, Any], alpha: float) -> dict[str, float]:
+    """Accuracy at ``alpha`` minus accuracy at 0, as fractions."""
+    before, after = (point_at(evaluated, a)["accuracy"] for a in (0, alpha))
     return {words: after[key] - before[key] for key, words in ACCURACIES.items()}
 
 
-def row(name: str, evaluated: dict[str, Any], gallery: str) -> dict[str, str]:
-    """The cells of one run: recommended alpha, reductions above the floor in percent, accuracy changes in points."""
-    cells = {"run": name, "alpha": f"{evaluated['result']['recommended_alpha']:g}"}
-    cells |= {key: "-" if value is None else f"{100 * value:.0f} %" for key, value in reductions(evaluated, gallery).items()}
-    return cells | {key: f"{100 * value:+.1f}" for key, value in accuracy_changes(evaluated).items()}
+def row(name: str, evaluated: dict[str, Any], gallery: str, alpha: float | None = None) -> dict[str, str]:
+    """The cells of one run: alpha (the recommended one if None), reductions above the floor in percent, accuracy changes in
+    points."""
+    alpha = evaluated["result"]["recommended_alpha"] if alpha is None else alpha
+    gone = reductions(evaluated, gallery, alpha)
+    cells = {"run": name, "alpha": f"{alpha:g}"}
+    cells |= {key: "-" if value is None else f"{100 * value:.0f} %" for key, value in gone.items()}
+    return cells | {key: f"{100 * value:+.1f}" for key, value in accuracy_changes(evaluated, alpha).items()}
 
 
 def markdown(rows: list[dict[str, str]]) -> str:

@@ -13,6 +13,7 @@ from cfray import storage
 from cfray.config import Config, build_config
 from cfray.dataset.schema import IMAGE, encode_png
 from cfray.dataset.store import read_sets
+from cfray.errors import UserError
 from cfray.evaluate.config import EvaluateConfig
 from cfray.evaluate.suite import evaluate
 from cfray.generate.config import GenerateConfig
@@ -23,14 +24,17 @@ from cfray.train.job import train
 from cfray.world import corpora
 
 GALLERY_SETS = 12
-# Of the pictures that training rehearses on; the seed is none of those that benchmarks hold out.
-ORDINARY_PICTURES, ORDINARY_SEED = 1440, 4001
+# What training rehearses on, number and seed; the seeds are none of those that benchmarks hold out.
+ORDINARY = {"things": (corpora.things, 1440, 4001), "pairs": (corpora.ordinary_pairs, 2160, 4002)}
 # Roles in result.json and the stages of the generating configuration that fill them.
 _ROLES = {"base": "base", "mask": "masks", "inpaint": "inpaint"}
 
 
 class DemoConfig(Config):
-    """``jobs/demo.py``: the three jobs in a row over the embedded world. Their places follow from ``output``."""
+    """``jobs/demo.py``: the three jobs in a row over the embedded world. Their places follow from ``output``.
+
+    ``data`` of an entry of ``train.rehearsal`` is ``things`` or ``pairs``: ordinary pictures that the demo renders.
+    """
 
     output: str
     generate: dict[str, Any]
@@ -45,7 +49,9 @@ def run_demo(config: DemoConfig) -> str:
     """
     place = {name: storage.join(config.output, name) for name in ("sets", "train", "evaluate")}
     generating = build_config(GenerateConfig, config.generate | {"output": place["sets"]})
-    rehearsal = config.train.get("rehearsal", {}) | {"data": write_ordinary_pictures(storage.join(config.output, "ordinary"))}
+    rehearsal = [
+        entry | {"data": write_ordinary_pictures(config.output, entry["data"])} for entry in config.train.get("rehearsal", [])
+    ]
     training = build_config(
         TrainConfig, config.train | {"output": place["train"], "data": place["sets"], "rehearsal": rehearsal}
     )
@@ -63,13 +69,26 @@ def run_demo(config: DemoConfig) -> str:
     return page
 
 
-def write_ordinary_pictures(place: str) -> str:
-    """Pictures without people, rendered by a seed of their own, as the Parquet folder that training rehearses on."""
-    file = storage.join(place, "things.parquet")
+def write_ordinary_pictures(output: str, name: str) -> str:
+    """Render ordinary pictures by a seed of their own into a Parquet folder that training rehearses on; returns the folder.
+
+    ``things`` have no people and no captions, ``pairs`` are captioned and name neither a profession nor who is in them.
+
+    Raises:
+        UserError: for another name.
+    """
+    if name not in ORDINARY:
+        raise UserError(f"train.rehearsal: data={name!r} is none of the demo's ordinary pictures: {', '.join(ORDINARY)}")
+    place = storage.join(output, "ordinary", name)
+    file = storage.join(place, "pictures.parquet")
     if not storage.exists(file):
-        pictures = corpora.things(ORDINARY_PICTURES, ORDINARY_SEED).pictures
+        render, count, seed = ORDINARY[name]
+        corpus = render(count, seed)
+        columns = {"image": pa.array([encode_png(picture) for picture in corpus.pictures], IMAGE)}
+        if corpus.captions:
+            columns["caption"] = pa.array(corpus.captions)
         sink = io.BytesIO()
-        pq.write_table(pa.table({"image": pa.array([encode_png(picture) for picture in pictures], IMAGE)}), sink)
+        pq.write_table(pa.table(columns), sink)
         storage.write_bytes(file, sink.getvalue())
     return place
 
