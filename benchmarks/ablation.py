@@ -1,4 +1,4 @@
-"""Train the demo's model with parts left out or exchanged and print one row each: ``python benchmarks/ablation.py``.
+"""Train the demo's model with parts left out or exchanged and print one row each: ``python -m benchmarks.ablation``.
 
 Needs the demo's data set (``make demo``); the whole-person masks get a data set of their own. Results go below
 runs/ablation; finished runs are not repeated.

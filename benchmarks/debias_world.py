@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from tables import ACCURACIES, ATTRIBUTES
 
 from cfray.clip.model import ClipModel, debias_clip, load_clip
 from cfray.clip.pair import load_blend
@@ -41,16 +42,8 @@ from cfray.evaluate.benchmark import Measurement, Settings
 from cfray.evaluate.world import WorldBenchmark, WorldConfig
 
 K, SEEDS = 100, 3
-ATTRIBUTES = {"gender": "gender", "skin_tone": "skin"}
 GALLERIES = {"portraits": "", "portraits_held_out": "held out, "}
 METRICS = {"maxskew": "MaxSkew", "ndkl": "NDKL"}
-ACCURACIES = {
-    "zero_shot_things": "things",
-    "zero_shot_professions": "professions",
-    "recall@5_text_to_image": "R@5 t2i",
-    "recall@5_image_to_text": "R@5 i2t",
-    "recall@5_appearance": "R@5 appearance",
-}
 CELLS = [(gallery, attribute, metric) for gallery in GALLERIES for attribute in ATTRIBUTES for metric in METRICS]
 
 

@@ -1,4 +1,4 @@
-"""Run the demo with several seeds and print what falls and what is lost: ``python benchmarks/seeds.py 0 1 2``.
+"""Run the demo with several seeds and print what falls and what is lost: ``python -m benchmarks.seeds 0 1 2``.
 
 Each seed makes its own sets and trains its own model below runs/seeds; finished runs are not repeated.
 """
