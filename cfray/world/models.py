@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import resources
+import json
+from importlib import metadata, resources
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from cfray.errors import UserError
 
@@ -18,8 +20,21 @@ def weights_folder() -> Path:
     A job's uploaded working folder has the package without weights; those of the package installed on the node serve it.
     """
     own = Path(str(resources.files("cfray.world").joinpath("weights")))
-    installed = (Path(entry) / "cfray" / "world" / "weights" for entry in sys.path)
-    return next((folder for folder in (own, *installed) if folder.is_dir()), own)
+    if own.is_dir():
+        return own
+    try:
+        return _installed() / "cfray" / "world" / "weights"
+    except metadata.PackageNotFoundError:
+        return own
+
+
+def _installed() -> Path:
+    """The folder that holds the installed package: site-packages, or that of an editable install (direct_url.json, PEP 610)."""
+    package = metadata.distribution("cfray")
+    origin = json.loads(package.read_text("direct_url.json") or "{}")
+    if origin.get("dir_info", {}).get("editable"):
+        return Path(url2pathname(urlsplit(origin["url"]).path))
+    return Path(str(package.locate_file("")))
 
 
 def model_path(model: str) -> str:
