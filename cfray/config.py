@@ -40,7 +40,7 @@ def load_config(kind: type[C], path: str | None, overrides: list[str]) -> C:
         key, equals, value = override.partition("=")
         if not equals:
             raise UserError(f"override {override!r} has no '='; write key.sub=value")
-        _set(data, key, yaml.safe_load(value))
+        set_dotted(data, key, yaml.safe_load(value))
     return build_config(kind, data)
 
 
@@ -66,12 +66,17 @@ def hash_of(data: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _set(data: dict[str, Any], dotted: str, value: Any) -> None:
+def set_dotted(data: dict[str, Any], dotted: str, value: Any) -> None:
+    """Put a value at a dotted key of nested mappings, making those that are missing.
+
+    Raises:
+        UserError: if the key goes through something that is no mapping.
+    """
     *parents, last = dotted.split(".")
     for parent in parents:
         data = data.setdefault(parent, {})
         if not isinstance(data, dict):
-            raise UserError(f"override {dotted!r} goes into {parent!r}, which is a single value")
+            raise UserError(f"key {dotted!r} goes into {parent!r}, which is a single value")
     data[last] = value
 
 

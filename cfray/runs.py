@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 import ray
 
 from cfray import storage
-from cfray.config import Config, config_hash, load_config
+from cfray.cluster import plain_errors
+from cfray.config import Config, build_config, config_hash, load_config
 from cfray.errors import UserError
 
 C = TypeVar("C", bound=Config)
@@ -37,7 +38,8 @@ def run_job(kind: type[C], description: str, job: Callable[[C], str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="single values, for example train.steps=10")
     arguments = parser.parse_args()
     try:
-        place = job(load_config(kind, arguments.config, arguments.overrides))
+        with plain_errors():
+            place = job(load_config(kind, arguments.config, arguments.overrides))
     except (UserError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -91,6 +93,8 @@ class Record:
 def finished_record(place: str, config: Config) -> dict[str, Any] | None:
     """The record of a complete run at ``place`` with this very configuration, or None.
 
+    A key that the configuration got after that run counts there with its default.
+
     Raises:
         UserError: if a run with another configuration is there.
     """
@@ -98,12 +102,21 @@ def finished_record(place: str, config: Config) -> dict[str, Any] | None:
     if not storage.exists(file):
         return None
     record = json.loads(storage.read_bytes(file))
-    if record["config_hash"] != config_hash(config):
-        changed = _differing(record["config"], config.model_dump(mode="json"))
+    there, here = _as_of_now(record["config"], type(config)), config.model_dump(mode="json")
+    if record["config_hash"] != config_hash(config) and there != here:
+        changed = _differing(there, here)
         raise UserError(
             f"{place!r} holds a run with another configuration ({changed}); give another output or delete that folder"
         )
     return record if record["finished"] else None
+
+
+def _as_of_now(recorded: dict, kind: type[Config]) -> dict:
+    """A recorded configuration with the defaults of all later keys, or as it is if ``kind`` refuses it now."""
+    try:
+        return build_config(kind, recorded).model_dump(mode="json")
+    except UserError:
+        return recorded
 
 
 def _differing(old: dict, new: dict, prefix: str = "") -> str:

@@ -29,6 +29,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pyarrow import fs
 
 from cfray.errors import UserError
+from cfray.full import full_as_usererror
 
 T = TypeVar("T")
 SCHEME = "s3://"
@@ -101,9 +102,13 @@ def remove(place: str) -> None:
 
 
 def upload(file: str, place: str) -> None:
-    """Copy a local file to an object: in parallel parts if it is large, and nothing is left of an upload that fails."""
+    """Copy a local file to an object: in parallel parts if it is large, and nothing is left of an upload that fails.
+
+    Raises:
+        UserError: if the bucket is full or a quota is used up.
+    """
     bucket, key = split(place)
-    with _as_oserror(place):
+    with full_as_usererror(place), _as_oserror(place):
         client().upload_file(file, bucket, key)
 
 

@@ -6,19 +6,18 @@ what is repeated.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pyarrow import fs
 
 from cfray import s3
 from cfray.errors import UserError
+from cfray.full import full_as_usererror
 
 CHECKSUMS = "SHA256SUMS"
 
@@ -79,11 +78,11 @@ def write_bytes(place: str, content: bytes) -> None:
     A local file is written beside its name and renamed; an S3 object appears when its upload is complete.
 
     Raises:
-        UserError: if the disk is full or the quota is used up.
+        UserError: if the disk or the bucket is full or a quota is used up.
     """
     filesystem, path = resolve(place)
     if is_remote(place):
-        with filesystem.open_output_stream(path) as stream:
+        with full_as_usererror(place), filesystem.open_output_stream(path) as stream:
             stream.write(content)
     else:
         _write_local(Path(path), lambda partial: partial.write_bytes(content))
@@ -112,7 +111,11 @@ def remove(place: str) -> None:
 
 
 def upload_folder(folder: Path, place: str) -> None:
-    """Copy every file of a local folder to ``place``, each whole or not at all, and their checksums after them."""
+    """Copy every file of a local folder to ``place``, each whole or not at all, and their checksums after them.
+
+    Raises:
+        UserError: if there is no room left.
+    """
     remove(join(place, CHECKSUMS))  # until the new ones are there, what lies there is no complete folder
     for file in _files_in(folder):
         target = join(place, file.relative_to(folder).as_posix())
@@ -216,22 +219,12 @@ def _list_local(folder: str) -> Iterator[str]:
 def _write_local(target: Path, write: Callable[[Path], object]) -> None:
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     try:
-        with _full_disk_as_usererror(target):
+        with full_as_usererror(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             write(partial)
             partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _full_disk_as_usererror(target: Path):
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"no space left to write {str(target)!r}; free some and run the job again: it goes on") from None
-        raise
 
 
 def _first_missing(place: str) -> Path | None:

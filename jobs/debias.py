@@ -6,15 +6,14 @@ Runs as one task with num_cpus CPUs (and num_gpus GPUs, which make embedding the
 import ray
 
 from cfray.debias.config import DebiasConfig
-from cfray.debias.job import debias, preflight
+from cfray.debias.job import debias_on_cluster, preflight
 from cfray.runs import run_job
 
 
 def main(config: DebiasConfig) -> str:
     preflight(config)
     with ray.init():  # left before the result is printed, so that no worker's late line follows it
-        task = ray.remote(num_cpus=config.num_cpus, num_gpus=config.num_gpus)(debias)
-        return ray.get(task.remote(config))["result"]["model"]
+        return debias_on_cluster(config)["result"]["model"]
 
 
 if __name__ == "__main__":

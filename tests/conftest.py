@@ -1,10 +1,13 @@
 """Two torch processes with two threads each on two cores are several times slower than with one each."""
 
 import os
+import runpy
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+ROOT = Path(__file__).parents[1]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A busy machine is no failure: speed belongs in benchmarks.
 settings.register_profile("cfray", deadline=None)
@@ -26,7 +29,7 @@ def object_store(s3_server, monkeypatch):
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     yield s3_server
-    s3_server.share = 0.0
+    s3_server.share, s3_server.full = 0.0, None
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +58,19 @@ def places(tmp_path_factory) -> dict[str, str]:
 
     folder = tmp_path_factory.mktemp("portraits")
     return {"train": write_portraits(folder / "train.parquet", 72, 1), "test": write_portraits(folder / "test.parquet", 48, 2)}
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real material, from CFRAY_REAL_DATA or beside the repository."""
+    folder = Path(os.environ.get("CFRAY_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "fairface").is_dir():
+        pytest.skip(f"real material not found at {folder}; set CFRAY_REAL_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lit_folder(real_data, tmp_path_factory) -> str:
+    """The folder of the real-photo model, as open_clip wants it: a timm image tower and a Hugging Face text tower."""
+    export = runpy.run_path(str(ROOT / "benchmarks" / "lit_effnet_minilm.py"))["export"]
+    return str(export(real_data / "models" / "lit_effnet_minilm", tmp_path_factory.mktemp("lit")))

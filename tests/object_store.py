@@ -19,16 +19,19 @@ ANSWERS = {
     "500": ("500 Internal Server Error", "InternalError"),
     "503": ("503 Service Unavailable", "SlowDown"),
     "quota": ("403 Forbidden", "QuotaExceeded"),
+    "bucket quota": ("400 Bad Request", "XMinioAdminBucketQuotaExceeded"),
+    "disks": ("507 Insufficient Storage", "XMinioStorageFull"),
 }
 
 
 class ObjectStore:
     """``share`` of the requests fail: with 500, with 503, with a connection that breaks, or after ``stall`` seconds of
-    silence. ``faults`` counts them by kind, ``requests`` all. While it is ``full``, it takes no objects in folders parts/."""
+    silence. ``faults`` counts them by kind, ``requests`` all. While ``full`` names a kind of ``ANSWERS``, no objects are taken
+    in folders parts/."""
 
     def __init__(self, *, seed: int = 0):
         self.share, self.kinds, self.stall = 0.0, ("500", "503", "broken"), 20.0
-        self.full = False
+        self.full: str | None = None
         self.faults: Counter[str] = Counter()
         self.requests = 0
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -65,7 +68,7 @@ class ObjectStore:
             self.requests += 1
             kind = self._random.choice(self.kinds) if self._random.random() < self.share else None
             if self.full and environ["REQUEST_METHOD"] in ("PUT", "POST") and "/parts/" in environ["PATH_INFO"]:
-                kind = "quota"
+                kind = self.full
             if kind is not None:
                 self.faults[kind] += 1
         if kind is None:

@@ -1,8 +1,10 @@
-"""Portraits to classify, the recipe for them, and a fit in this process; for unit and integration tests."""
+"""Portraits with labels, a recipe to classify them, and a fit in this process; for unit and integration tests."""
 
+import csv
 from pathlib import Path
 
 import pyarrow as pa
+from PIL import Image
 
 from cfray.config import build_config
 from cfray.dataset.schema import encode_png
@@ -29,6 +31,18 @@ def write_portraits(place: Path, n: int, seed: int) -> str:
     ]
     write_table(str(place), pa.Table.from_pylist(rows))
     return str(place)
+
+
+def write_faces(folder: Path, n: int, seed: int) -> Path:
+    """PNG files and ``labels.csv`` with their gender and skin tone; returns the folder."""
+    corpus = portraits(n, seed)
+    with (folder / "labels.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["file", "gender", "skin_tone"])
+        for i, picture in enumerate(corpus.pictures):
+            Image.fromarray(picture).save(folder / f"{i}.png")
+            writer.writerow([f"{i}.png", corpus.labels["gender"][i], corpus.labels["skin_tone"][i]])
+    return folder
 
 
 def recipe(places: dict[str, str], output: Path, **changes) -> ClassifyConfig:

@@ -35,6 +35,13 @@ _IN_LAYER = {
     "mlp.c_proj": "mlp.fc2",
 }  # fmt: skip
 _LAYER = re.compile(r"(visual\.transformer|transformer)\.resblocks\.(\d+)\.(.+?)[._](weight|bias)")
+_OPEN_CLIP_NAMES = {theirs: ours for ours, theirs in _NAMES.items()}
+_OPEN_CLIP_TRANSPOSED = {theirs: ours for ours, theirs in _TRANSPOSED.items()}
+_OPEN_CLIP_TOWERS = {theirs: ours for ours, theirs in _TOWERS.items()}
+_OPEN_CLIP_IN_LAYER = {theirs: ours for ours, theirs in _IN_LAYER.items()}
+_CLIP_MODEL_LAYER = re.compile(r"((?:vision|text)_model\.encoder)\.layers\.(\d+)\.(.+)\.(weight|bias)")
+# In open_clip's vocabulary and in that of transformers, which would give unknown ones an id past the end.
+_SPECIAL_TOKENS = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
 _TOLERANCE = 1e-4
 
 
@@ -93,6 +100,33 @@ def convert_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         else:
             raise NoCounterpartError(f"CLIPModel has no place for the weight {key!r}")
     return converted
+
+
+def restore_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The inverse of ``convert_state``, in float32.
+
+    Raises:
+        NoCounterpartError: for a weight that open_clip's CLIP has no place for.
+    """
+    restored = {}
+    for key, value in state.items():
+        value, stem = value.float(), re.sub(r"\.(weight|bias)$", "", key)
+        layer = _CLIP_MODEL_LAYER.fullmatch(key)
+        block = layer and f"{_OPEN_CLIP_TOWERS[layer[1]]}.resblocks.{layer[2]}"
+        if key in _OPEN_CLIP_TRANSPOSED:
+            restored[_OPEN_CLIP_TRANSPOSED[key]] = value.T.contiguous()
+        elif key in _OPEN_CLIP_NAMES:
+            restored[_OPEN_CLIP_NAMES[key]] = value
+        elif stem in _OPEN_CLIP_NAMES:
+            restored[_OPEN_CLIP_NAMES[stem] + key.removeprefix(stem)] = value
+        elif layer is not None and layer[3] in _OPEN_CLIP_IN_LAYER:
+            restored[f"{block}.{_OPEN_CLIP_IN_LAYER[layer[3]]}.{layer[4]}"] = value
+        elif layer is not None and layer[3] == "self_attn.q_proj":
+            parts = [state[key.replace("q_proj", f"{name}_proj")].float() for name in "qkv"]
+            restored[f"{block}.attn.in_proj_{layer[4]}"] = torch.cat(parts)
+        elif layer is None or layer[3] not in ("self_attn.k_proj", "self_attn.v_proj"):
+            raise NoCounterpartError(f"open_clip's CLIP has no place for the weight {key!r}")
+    return restored
 
 
 def _config(clip: ClipModel) -> CLIPConfig:
@@ -159,6 +193,7 @@ def _tokenizer(clip: ClipModel):
     if isinstance(clip.tokenize, HFTokenizer):
         return clip.tokenize.tokenizer
     if isinstance(clip.tokenize, SimpleTokenizer):
-        merges = [" ".join(pair) for pair in clip.tokenize.bpe_ranks]
-        return CLIPTokenizer(vocab=clip.tokenize.encoder, merges=merges)
+        vocabulary = {_SPECIAL_TOKENS.get(token, token): number for token, number in clip.tokenize.encoder.items()}
+        merges, longest = list(clip.tokenize.bpe_ranks), clip.model.context_length
+        return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=longest)
     raise NoCounterpartError(f"its tokenizer is a {type(clip.tokenize).__name__}, which transformers does not have")

@@ -18,7 +18,6 @@ from torch import nn
 from cfray import storage
 from cfray.clip.debiased import (
     SETTINGS_FILE,
-    TENSORS_FILE,
     DebiasedTowers,
     attach,
     read_debiaser,
@@ -32,6 +31,7 @@ from cfray.world.models import model_path
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
+TRANSFORMERS_FILE = "config.json"
 
 
 @dataclass
@@ -39,14 +39,14 @@ class ClipModel:
     """A CLIP with what goes with it.
 
     ``model`` has open_clip's ``encode_image`` and ``encode_text``; ``preprocess`` maps a PIL image to a float tensor
-    (3, h, w); ``tokenize`` maps a list of texts to int64 ids (n, context). ``folder`` holds its configuration and
-    tokenizer, None for a model that open_clip knows by tag.
+    (3, h, w); ``tokenize`` maps a list of texts to int64 ids (n, context). ``files`` are its configuration and tokenizer as
+    bytes by file name, none for a model that open_clip knows by tag.
     """
 
     model: nn.Module
     preprocess: Callable
     tokenize: Callable[[list[str]], torch.Tensor]
-    folder: Path | None
+    files: dict[str, bytes]
 
 
 def load_clip(name: str, *, augment: bool = False, strength: float | None = None) -> ClipModel:
@@ -54,7 +54,8 @@ def load_clip(name: str, *, augment: bool = False, strength: float | None = None
 
     Args:
         name: ``world:clip``; a local folder or a remote place in open_clip's format (open_clip_config.json,
-            open_clip_model.safetensors); ``hf-hub:owner/name``; or ``architecture/tag``, for example ``ViT-B-16/openai``.
+            open_clip_model.safetensors) or of a transformers ``CLIPModel``; ``hf-hub:owner/name``; or ``architecture/tag``, for
+            example ``ViT-B-16/openai``.
             A folder with a debiaser beside the CLIP is a debiased model.
         augment: return open_clip's training transform as ``preprocess``.
         strength: of a debiased model, in [0, 1]; that which it was saved with when left out.
@@ -63,19 +64,29 @@ def load_clip(name: str, *, augment: bool = False, strength: float | None = None
         UserError: if there is no such model, its files are not those that its checksums are of, its debiaser was fitted
             on other weights, or a strength is given and it has none.
     """
-    identifier, tag, folder = _locate(name)
-    try:
-        model, train_transform, transform = open_clip.create_model_and_transforms(identifier, pretrained=tag, precision="fp32")
-        tokenize = open_clip.get_tokenizer(identifier)
-    except (RuntimeError, OSError, SafetensorError) as error:
-        raise UserError(f"CLIP model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
-    clip = ClipModel(model.float().eval(), train_transform if augment else transform, tokenize, folder)
-    if folder is None or not (folder / SETTINGS_FILE).is_file():
-        if strength is not None:
-            raise UserError(f"CLIP model {name!r} is not debiased, so it has no strength; give a model of jobs/debias.py")
-        return clip
-    debiaser, saved = read_debiaser(str(folder))
+    with tempfile.TemporaryDirectory(prefix="cfray-clip-") as scratch:
+        identifier, tag, folder = _locate(name, Path(scratch))
+        try:
+            model, train_transform, transform = open_clip.create_model_and_transforms(
+                identifier, pretrained=tag, precision="fp32"
+            )
+            tokenize = open_clip.get_tokenizer(identifier)
+        except (RuntimeError, OSError, SafetensorError) as error:
+            raise UserError(f"CLIP model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+        clip = ClipModel(model.float().eval(), train_transform if augment else transform, tokenize, _small_files(folder))
+        if folder is None or not (folder / SETTINGS_FILE).is_file():
+            if strength is not None:
+                raise UserError(f"CLIP model {name!r} is not debiased, so it has no strength; give a model of jobs/debias.py")
+            return clip
+        debiaser, saved = read_debiaser(str(folder))
     return debias_clip(clip, debiaser, saved if strength is None else strength)
+
+
+def _small_files(folder: Path | None) -> dict[str, bytes]:
+    """What a CLIP's folder holds besides weights and a debiaser: configuration and tokenizer, in files of any kind."""
+    files = [] if folder is None else [file for file in folder.iterdir() if file.is_file()]
+    weights = (".safetensors", ".bin", ".pt", ".pth")
+    return {file.name: file.read_bytes() for file in files if file.suffix not in weights and file.name != SETTINGS_FILE}
 
 
 def require_undebiased(clip: ClipModel, name: str) -> None:
@@ -89,26 +100,47 @@ def debias_clip(clip: ClipModel, debiaser: Debiaser, strength: float = 1.0, *, o
     return replace(clip, model=attach(clip.model, debiaser, strength, other_weights=other_weights))
 
 
-def _locate(name: str) -> tuple[str, str | None, Path | None]:
-    """open_clip's identifier and pretrained tag for a name, and the local folder behind it."""
+def _locate(name: str, scratch: Path) -> tuple[str, str | None, Path | None]:
+    """open_clip's identifier and pretrained tag for a name, and the local folder behind it, which may be in ``scratch``."""
     if name.startswith(HF_HUB_PREFIX):
         return name, None, None
     if storage.is_remote(name):
-        folder = storage.download_folder(name, Path(tempfile.mkdtemp(prefix="cfray-clip-")))
-        return f"{LOCAL_DIR_PREFIX}{folder}", None, folder
-    folder = Path(model_path(name)).expanduser()
+        folder = storage.download_folder(name, scratch / "remote")
+    else:
+        folder = Path(model_path(name)).expanduser()
     if (folder / CONFIG_FILE).is_file():
         if not (folder / WEIGHTS_FILE).is_file():
             raise UserError(f"CLIP model folder {name!r} has no {WEIGHTS_FILE}; export the model again")
         storage.verify_folder(folder)
         return f"{LOCAL_DIR_PREFIX}{folder}", None, folder
+    if (folder / TRANSFORMERS_FILE).is_file():
+        folder = _from_transformers(folder, name, scratch / "open_clip")
+        return f"{LOCAL_DIR_PREFIX}{folder}", None, folder
     architecture, slash, tag = name.partition("/")
     if slash and tag in open_clip.list_pretrained_tags_by_model(architecture):
         return architecture, tag, None
     raise UserError(
-        f"CLIP model {name!r} not found; give world:clip, a folder with {CONFIG_FILE}, hf-hub:owner/name, "
-        "or architecture/tag as in open_clip.list_pretrained()"
+        f"CLIP model {name!r} not found; give world:clip, a folder with {CONFIG_FILE} or of a transformers CLIPModel, "
+        "hf-hub:owner/name, or architecture/tag as in open_clip.list_pretrained()"
     )
+
+
+def _from_transformers(folder: Path, name: str, target: Path) -> Path:
+    """``target``, made a folder in open_clip's format with the model of a transformers folder.
+
+    Raises:
+        UserError: if it is no ``CLIPModel``, its files are not those that its checksums are of, or open_clip has no such
+            architecture.
+    """
+    kind = json.loads((folder / TRANSFORMERS_FILE).read_text()).get("model_type")
+    if kind != "clip":
+        raise UserError(f"CLIP model folder {name!r} has model_type={kind!r} of transformers; only 'clip' can be read so")
+    storage.verify_folder(folder)
+    from cfray.clip.from_huggingface import write_open_clip  # transformers' models take seconds to import
+
+    target.mkdir()
+    write_open_clip(folder, target)
+    return target
 
 
 def save_clip(
@@ -120,7 +152,7 @@ def save_clip(
 
     Args:
         clip: the loaded model that ``state`` belongs to.
-        source: the name it was loaded by; its architecture is looked up when it has no folder.
+        source: the name it was loaded by; its architecture is looked up when it has no files.
         state: the weights, which may differ from those of ``clip``.
         place: a local folder or remote place.
         files: further files to write with it, by name, such as a model card.
@@ -130,17 +162,14 @@ def save_clip(
         if isinstance(clip.model, DebiasedTowers):
             state, strength = split_state(state)
             save_debiaser(clip.model.debiaser, str(folder), strength=strength, weights=weights_hash(state))
-        if clip.folder is not None:
-            for file in clip.folder.iterdir():
-                if file.is_file() and file.name not in (WEIGHTS_FILE, SETTINGS_FILE, TENSORS_FILE):
-                    (folder / file.name).write_bytes(file.read_bytes())
-        else:
+        own = clip.files
+        if not own:
             config = {
                 "model_cfg": open_clip.get_model_config(source.partition("/")[0]),
                 "preprocess_cfg": clip.model.visual.preprocess_cfg,
             }
-            (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+            own = {CONFIG_FILE: (json.dumps(config, indent=2) + "\n").encode()}
         save_file({key: value.detach().contiguous().cpu() for key, value in state.items()}, folder / WEIGHTS_FILE)
-        for name, content in (files or {}).items():
+        for name, content in (own | (files or {})).items():
             (folder / name).write_bytes(content)
         storage.upload_folder(folder, place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyarrow.parquet as pq
@@ -55,39 +56,59 @@ def read_pairs(place: str, *, captions: bool, limit: int | None = None) -> Pairs
     Raises:
         UserError: if there is no such file, a column or shard is not as said, or a picture has no caption.
     """
-    files = sorted(storage.list_files(place))
     pairs = Pairs(place)
-    readers = {".parquet": _read_parquet, ".tar": _read_shard}
-    for suffix, read in readers.items():
-        for file in files:
-            if file.endswith(suffix) and (limit is None or len(pairs) < limit):
-                read(file, pairs, captions)
-    if not pairs.pictures:
-        raise UserError(f"{place!r} has no Parquet file and no .tar shard with pictures; give a folder that has")
-    if limit is not None:
-        pairs.pictures, pairs.captions = pairs.pictures[:limit], pairs.captions[:limit]
+    for pictures, texts in _files(place, captions, pictures=True):
+        pairs.pictures += pictures
+        pairs.captions += texts
+        if limit is not None and len(pairs) >= limit:
+            pairs.pictures, pairs.captions = pairs.pictures[:limit], pairs.captions[:limit]
+            break
     return pairs
 
 
-def _read_parquet(file: str, pairs: Pairs, captions: bool) -> None:
-    filesystem, path = storage.resolve(file)
-    wanted = ["image", "caption"] if captions else ["image"]
-    have = pq.read_schema(path, filesystem=filesystem).names
-    for column in wanted:
-        if column not in have:
-            raise UserError(f"file {file!r} has no column {column!r}; it has {', '.join(have)}")
-    table = pq.read_table(path, filesystem=filesystem, columns=wanted)
-    pairs.pictures += [cell["bytes"] for cell in table["image"].to_pylist()]
-    if captions:
-        cells = table["caption"].to_pylist()
-        texts = [[cell] if isinstance(cell, str) else cell for cell in cells]
-        _require_captions(file, texts, range(len(texts)))
-        pairs.captions += texts
+def count_pairs(place: str, *, captions: bool) -> int:
+    """How many pictures ``read_pairs`` gives, by the files' own indexes: captions are read, pictures are not.
+
+    Raises:
+        UserError: as ``read_pairs``.
+    """
+    return sum(len(pictures) for pictures, _ in _files(place, captions, pictures=False))
 
 
-def _read_shard(file: str, pairs: Pairs, captions: bool) -> None:
+def _files(place: str, captions: bool, *, pictures: bool) -> Iterator[tuple[list[bytes], list[list[str]]]]:
+    """Pictures and captions of each file that has any; pictures are empty bytes, and captions left out, unless asked for."""
+    files, found = sorted(storage.list_files(place)), 0
+    for suffix, read in {".parquet": _read_parquet, ".tar": _read_shard}.items():
+        for file in files:
+            if file.endswith(suffix):
+                content = read(file, captions, pictures)
+                found += len(content[0])
+                yield content
+    if not found:
+        raise UserError(f"{place!r} has no Parquet file and no .tar shard with pictures; give a folder that has")
+
+
+def _read_parquet(file: str, captions: bool, pictures: bool) -> tuple[list[bytes], list[list[str]]]:
     filesystem, path = storage.resolve(file)
-    pictures: dict[str, bytes] = {}
+    with filesystem.open_input_file(path) as stream:
+        table = pq.ParquetFile(stream)
+        have = table.schema_arrow.names
+        for column in ["image", "caption"] if captions else ["image"]:
+            if column not in have:
+                raise UserError(f"file {file!r} has no column {column!r}; it has {', '.join(have)}")
+        found, texts = [b""] * table.metadata.num_rows, []
+        if pictures:
+            found = [cell["bytes"] for cell in table.read(columns=["image"])["image"].to_pylist()]
+        if captions:
+            cells = table.read(columns=["caption"])["caption"].to_pylist()
+            texts = [[cell] if isinstance(cell, str) else cell for cell in cells]
+            _require_captions(file, texts, range(len(texts)))
+    return found, texts
+
+
+def _read_shard(file: str, captions: bool, pictures: bool) -> tuple[list[bytes], list[list[str]]]:
+    filesystem, path = storage.resolve(file)
+    found: dict[str, bytes] = {}
     texts: dict[str, list[str]] = {}
     try:
         with filesystem.open_input_file(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
@@ -98,17 +119,16 @@ def _read_shard(file: str, pairs: Pairs, captions: bool) -> None:
                 if not member.isfile():
                     continue
                 if suffix in IMAGE_SUFFIXES:
-                    pictures[key] = archive.extractfile(member).read()
-                elif suffix == ".txt":
+                    found[key] = archive.extractfile(member).read() if pictures else b""
+                elif suffix == ".txt" and captions:
                     lines = archive.extractfile(member).read().decode().splitlines()
                     texts[key] = [line.strip() for line in lines if line.strip()]
     except tarfile.TarError as error:
         raise UserError(f"shard {file!r} is damaged or compressed: {error}") from None
-    pairs.pictures += pictures.values()
+    of_picture = [texts.get(key, []) for key in found] if captions else []
     if captions:
-        of_picture = [texts.get(key, []) for key in pictures]
-        _require_captions(file, of_picture, pictures)
-        pairs.captions += of_picture
+        _require_captions(file, of_picture, found)
+    return list(found.values()), of_picture
 
 
 def _require_captions(file: str, captions: list[list[str] | None], names) -> None:

@@ -72,13 +72,15 @@ def missing_rows(dataset: str) -> pa.Table:
     return plan.filter(pa.array([set_id not in done for set_id in plan["set_id"].to_pylist()], pa.bool_()))
 
 
-def read_sets(dataset: str, *, status: str | None = KEPT) -> pa.Table:
+def read_sets(dataset: str, *, status: str | None = KEPT, columns: list[str] | None = None) -> pa.Table:
     """All sets of a data set in the order of their ids; ``status`` None reads rejected and failed ones as well.
+
+    ``columns`` are set_id, status and what else is wanted, None for all: the pictures are most of a data set.
 
     Raises:
         UserError: if there is no data set at the place, or no set of that status in it.
     """
-    parts = [read_table(part) for part in storage.list_files(storage.join(dataset, PARTS), ".parquet")]
+    parts = [read_table(part, columns) for part in storage.list_files(storage.join(dataset, PARTS), ".parquet")]
     if not parts:
         raise UserError(f"no data set at {dataset!r}; run jobs/generate.py with output={dataset}")
     table = pa.concat_tables(parts).sort_by("set_id")

@@ -6,11 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import ray
 import torch
 
 from cfray import storage
 from cfray.clip.model import ClipModel, debias_clip, load_clip, require_undebiased, save_clip
 from cfray.clip.pair import load_blend
+from cfray.cluster import plain_errors, require_workers
 from cfray.debias.cache import EmbeddingCache
 from cfray.debias.config import DebiasConfig, JointConfig, PicturesConfig
 from cfray.debias.data import check_labels, embed_training_data
@@ -24,6 +26,18 @@ from cfray.errors import UserError
 from cfray.runs import Record, finished_record
 
 MODEL = "model"
+
+
+def debias_on_cluster(config: DebiasConfig) -> dict[str, Any]:
+    """``debias`` as one task of the connected cluster, with the CPUs and GPUs of the configuration.
+
+    Raises:
+        UserError: as ``debias``, or if the cluster does not have that many.
+    """
+    require_workers(1, config.num_cpus, config.num_gpus)
+    task = ray.remote(num_cpus=config.num_cpus, num_gpus=config.num_gpus)(debias)
+    with plain_errors():
+        return ray.get(task.remote(config))
 
 
 def debias(config: DebiasConfig) -> dict[str, Any]:

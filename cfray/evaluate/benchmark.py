@@ -10,7 +10,7 @@ import numpy as np
 
 from cfray.clip.model import ClipModel
 from cfray.config import Config
-from cfray.evaluate.images import Gallery
+from cfray.evaluate.images import Gallery, Picture
 from cfray.evaluate.reading import ReadReport
 from cfray.metrics import RankFairness
 
@@ -32,6 +32,8 @@ class Settings:
     """Images or texts that go through the model at once."""
     decode_threads: int = 4
     """Threads that read and decode images while the model works."""
+    precision: str = "fp32"
+    """Of the image tower: "fp32", or "bf16" for autocast to bfloat16."""
 
 
 @dataclass
@@ -57,11 +59,26 @@ class Measurement:
         self.accuracy[metric] = float(np.mean(hits))
 
 
+class RankedPeople(Protocol):
+    """A gallery of people that is ranked for concepts; contact sheets show who comes first."""
+
+    report: ReadReport
+
+    def has_concept(self, concept: str) -> bool:
+        """Whether any set of prompts has it."""
+        ...
+
+    def top_pictures(self, clip: ClipModel, concepts: Sequence[str], count: int) -> dict[str, dict[str, list[Picture]]]:
+        """The first ``count`` pictures by {prompt set: {concept: ...}}."""
+        ...
+
+
 class Benchmark(Protocol):
     """Built once per worker, which reads labels and lists images but decodes none, and prints what was read.
 
     ``galleries`` are the images that ``measure`` will need; ``embed_in_one_pass`` embeds them for many weights at once, and
-    each is empty where a benchmark makes its images itself. ``report`` is what was read and what was left out.
+    each is empty where a benchmark makes its images itself. ``people`` are those of them that are ranked for concepts.
+    ``report`` is what was read and what was left out.
 
     Raises:
         UserError: from the constructor, for a place, a file or a value that does not fit.
@@ -69,6 +86,7 @@ class Benchmark(Protocol):
 
     report: ReadReport
     galleries: Sequence[Gallery]
+    people: Sequence[RankedPeople]
 
     def __init__(self, config: Config, settings: Settings): ...
 

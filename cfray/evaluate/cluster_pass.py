@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import ray
 import torch
+from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy, DataContext
 
 from cfray import storage
@@ -19,6 +19,7 @@ from cfray.evaluate.embedding_files import image_place
 from cfray.evaluate.images import Gallery
 from cfray.evaluate.models import each_model
 from cfray.evaluate.one_pass import embed_in_one_pass
+from cfray.progress import shared_progress
 
 
 class PartEmbedder:
@@ -26,19 +27,19 @@ class PartEmbedder:
 
     def __init__(
         self, parts: Sequence[Gallery], models: Mapping[str, ComparedModel], hashes: Mapping[str, str], settings: Settings,
-        threads: int,
+        threads: int, progress: ActorHandle,
     ):  # fmt: skip
         # Zero threads of the CPU means a GPU.
         if threads:
             torch.set_num_threads(threads)
         self._models = dict(each_model(models, torch.device("cpu" if threads else "cuda")))
-        self._parts, self._hashes, self._settings = parts, hashes, settings
+        self._parts, self._hashes, self._settings, self._progress = parts, hashes, settings, progress
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         parts = [self._parts[number] for number in batch["part"]]
         models, hashes = list(self._models.values()), [self._hashes[name] for name in self._models]
         try:
-            embed_in_one_pass(models, parts, self._settings, hashes)
+            embed_in_one_pass(models, parts, self._settings, hashes, self._progress.finish.remote)
             error = ""
         except UserError as refused:
             error = str(refused)
@@ -63,21 +64,21 @@ def embed_on_cluster(models: Mapping[str, ComparedModel], galleries: Sequence[Ga
     for name, model in each_model(models, torch.device("cpu")):
         hashes[name] = model.hash()
         for part in parts:
-            place = image_place(settings.cache, hashes[name], model.clip.preprocess, part)
+            place = image_place(settings, hashes[name], model.clip.preprocess, part)
             if not storage.exists(place):
                 missing[place] = part
     todo = {(part.name, part.fingerprint): part for part in missing.values()}
     if not todo:
         print(f"[embed] all {sum(map(len, galleries)):,} images are in the cache", flush=True)
         return
-    total, done, started = sum(map(len, todo.values())), 0, time.monotonic()
+    total, done = sum(map(len, todo.values())), 0
     print(f"[embed] {total:,} images with {len(models)} models in one pass", flush=True)
-    for row in _pass(models, hashes, list(todo.values()), config).iter_rows():
-        if row["error"]:
-            raise UserError(row["error"])
-        done += int(row["images"])
-        rate = done / (time.monotonic() - started)
-        print(f"[embed] {row['gallery']}: {done:,}/{total:,} images, {rate:.1f} a second", flush=True)
+    with shared_progress("embed", total, unit="images") as progress:
+        for row in _pass(models, hashes, list(todo.values()), config, progress).iter_rows():
+            if row["error"]:
+                raise UserError(row["error"])
+            done += int(row["images"])
+            print(f"[embed] {row['gallery']}: {done:,}/{total:,} images", flush=True)
     lost = [place for place in missing if not storage.exists(place)]
     if lost:
         raise UserError(
@@ -87,10 +88,12 @@ def embed_on_cluster(models: Mapping[str, ComparedModel], galleries: Sequence[Ga
 
 
 def _pass(
-    models: Mapping[str, ComparedModel], hashes: Mapping[str, str], parts: Sequence[Gallery], config: MeasuringConfig
-) -> ray.data.Dataset:
+    models: Mapping[str, ComparedModel], hashes: Mapping[str, str], parts: Sequence[Gallery], config: MeasuringConfig,
+    progress: ActorHandle,
+) -> ray.data.Dataset:  # fmt: skip
     DataContext.get_current().enable_progress_bars = False
     options: dict[str, Any] = {"parts": parts, "models": dict(models), "hashes": hashes, "settings": config.settings}
+    options["progress"] = progress
     options["threads"] = 0 if config.gpus_per_worker else max(1, int(config.cpus_per_worker))
     rows = [{"part": number} for number in range(len(parts))]
     return ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(

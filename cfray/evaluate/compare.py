@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import product
 from typing import Any
 
 import ray
@@ -20,8 +21,8 @@ from cfray.evaluate.comparison import comparison
 from cfray.evaluate.config import CompareConfig
 from cfray.evaluate.images import decode
 from cfray.evaluate.models import each_model
-from cfray.evaluate.people import PeopleBenchmark
 from cfray.evaluate.registry import build_benchmarks
+from cfray.progress import Progress, shown
 from cfray.report.compare import render_comparison, render_sheets
 from cfray.runs import Record, finished_record
 
@@ -42,29 +43,33 @@ class Comparer:
 
     def compare(self) -> dict[str, Any]:
         """The result (see ``compare``), what was read, and the pictures of the sheets."""
-        found = {}
+        found, progress = {}, Progress("compare", len(self._models), unit="models")
+        with shown(progress.line, progress.publish):
+            self._measure(found, progress)
+        reference = self._config.reference or next(iter(found))
+        result = comparison(found, reference, self._config.able_accuracy, self._config.bootstrap, self._config.seed)
+        return {"result": result, "read": [b.report.to_dict() for b in self._benchmarks], "sheets": self._sheets()}
+
+    def _measure(self, found: dict[str, Measurement], progress: Progress) -> None:
         for name, model in self._models.items():
             found[name], clip = Measurement(), model.ready()
             for benchmark in self._benchmarks:
                 measured = benchmark.measure(clip)
                 for part in vars(measured):
                     getattr(found[name], part).update(getattr(measured, part))
-            print(f"[compare] {len(found)}/{len(self._models)} models", flush=True)
-        reference = self._config.reference or next(iter(found))
-        result = comparison(found, reference, self._config.able_accuracy, self._config.bootstrap, self._config.seed)
-        return {"result": result, "read": [b.report.to_dict() for b in self._benchmarks], "sheets": self._sheets()}
+            progress.finish(1)
+            print(progress.line(), flush=True)
 
     def _sheets(self) -> Sheets:
         """Name and thumbnail of the first pictures by {"benchmark, prompt set": {concept: {model: ...}}}."""
         sheets: Sheets = {}
-        for benchmark in self._benchmarks:
-            if self._config.sheets and isinstance(benchmark, PeopleBenchmark):
-                for name, model in self._models.items():
-                    tops = benchmark.top_pictures(model.ready(), self._config.sheets, self._config.sheet_images)
-                    for prompts, concepts in tops.items():
-                        for concept, pictures in concepts.items():
-                            where = sheets.setdefault(f"{benchmark.report.benchmark}, {prompts}", {}).setdefault(concept, {})
-                            where[name] = [(p.name, thumbnail(decode(p.read(), p.box))) for p in pictures]
+        people = [ranked for benchmark in self._benchmarks for ranked in benchmark.people] if self._config.sheets else []
+        for ranked, (name, model) in product(people, self._models.items()):
+            tops = ranked.top_pictures(model.ready(), self._config.sheets, self._config.sheet_images)
+            for prompts, concepts in tops.items():
+                for concept, pictures in concepts.items():
+                    where = sheets.setdefault(f"{ranked.report.benchmark}, {prompts}", {}).setdefault(concept, {})
+                    where[name] = [(p.name, thumbnail(decode(p.read(), p.box))) for p in pictures]
         return sheets
 
 
@@ -80,15 +85,15 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     done = finished_record(config.output, config)
     if done is not None:
         return done
-    require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
     for _ in each_model(config.models, torch.device("cpu")):
         pass  # loaded to see that it can be
     benchmarks = build_benchmarks(config.benchmarks, config.settings)
-    people = [benchmark for benchmark in benchmarks if isinstance(benchmark, PeopleBenchmark)]
-    missing = [concept for concept in config.sheets if not any(b.has_concept(concept) for b in people)]
+    people = [ranked for benchmark in benchmarks for ranked in benchmark.people]
+    missing = [concept for concept in config.sheets if not any(ranked.has_concept(concept) for ranked in people)]
     if missing:
         raise UserError(f"sheets: {missing[0]!r} is a concept of none of the benchmarks' prompts")
     storage.require_writable(config.output)
+    require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
     record = Record(config.output, "compare", config)
     record.start()
     with record.timed("compare"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from cfray import storage
@@ -25,6 +27,7 @@ class MeasuringConfig(Config):
     cache: str | None = None
     batch_size: int = Field(64, ge=1, description="images or texts that go through the model at once")
     decode_threads: int = Field(4, ge=1, description="per worker")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of the image tower; bf16 is autocast to bfloat16")
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
     workers: int = Field(1, ge=1, description="actors that embed images at once, and in evaluate those that measure alphas")
@@ -34,7 +37,7 @@ class MeasuringConfig(Config):
         return Settings(
             cache=self.cache or storage.join(self.output, "embeddings"), base=base, seed=self.seed,
             bootstrap=self.bootstrap, floor_permutations=self.floor_permutations, batch_size=self.batch_size,
-            decode_threads=self.decode_threads,
+            decode_threads=self.decode_threads, precision=self.precision,
         )  # fmt: skip
 
 
@@ -49,6 +52,7 @@ class EvaluateConfig(MeasuringConfig):
     base: str
     tuned: str
     alphas: list[float] = [round(0.1 * i, 1) for i in range(11)]
+    workers: int = Field(1, ge=0, description="actors that embed and measure at once; 0: the process that calls")
     max_accuracy_lost: float = Field(0.01, ge=0, description="of every accuracy, at the recommended alpha; a fraction")
 
     @property

@@ -15,6 +15,7 @@ import torch
 
 from cfray import storage
 from cfray.errors import UserError
+from cfray.evaluate.benchmark import Settings
 from cfray.evaluate.images import Gallery
 
 State = Mapping[str, torch.Tensor]
@@ -48,10 +49,11 @@ def describe(preprocess: Callable) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", repr(preprocess))
 
 
-def image_place(cache: str, weights: str, preprocess: Callable, part: Gallery) -> str:
-    """The file of a part of a gallery. Its name changes with the weights, the preprocessing and the images."""
+def image_place(settings: Settings, weights: str, preprocess: Callable, part: Gallery) -> str:
+    """The file of a part of a gallery. Its name changes with the weights, their precision, the preprocessing and the images."""
     digest = hashlib.blake2b(f"{describe(preprocess)}\n{part.fingerprint}".encode(), digest_size=8).hexdigest()
-    return storage.join(cache, weights, f"{part.name}-{digest}.parquet")
+    precision = "" if settings.precision == "fp32" else f"-{settings.precision}"
+    return storage.join(settings.cache, weights, f"{part.name}-{digest}{precision}.parquet")
 
 
 def require_finite(names: Sequence[str], vectors: np.ndarray) -> np.ndarray:

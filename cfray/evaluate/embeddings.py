@@ -41,7 +41,7 @@ class Encoder:
         """Embeddings of a gallery. With a warm cache no image is read."""
         parts = gallery.parts()
         embed_in_one_pass([Weighted(self._clip)], parts, self._settings, [self._weights])
-        places = (image_place(self._settings.cache, self._weights, self._clip.preprocess, part) for part in parts)
+        places = (image_place(self._settings, self._weights, self._clip.preprocess, part) for part in parts)
         return joined([load_embeddings(place) for place in places])
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:

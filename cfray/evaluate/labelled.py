@@ -78,17 +78,17 @@ class Labelled:
             names = [config.class_names.get(name, name.replace("_", " ")) for name in classes]
             self._prompts = [fill(config.templates, name) for name in names]
             self.report.facts |= {"classes": len(classes)}
-        self._people = None
+        self.people: tuple[PeopleBenchmark, ...] = ()
         if config.attributes:
             # A gallery without labels has no column of them; groups are inferred then.
             labels = {attribute: [text(row.get(attribute)) or None for _, row in found] for attribute in config.attributes}
-            self._people = PeopleBenchmark(gallery, labels, config.ranking, settings, self.report)
+            self.people = (PeopleBenchmark(gallery, labels, config.ranking, settings, self.report),)
         else:
             self.report.facts |= {"images": len(gallery)}
             self.report.print_facts()
 
     def measure(self, clip: ClipModel) -> Measurement:
-        measured = self._people.measure(clip) if self._people else Measurement()
+        measured = self.people[0].measure(clip) if self.people else Measurement()
         if self._prompts:
             encoder = Encoder(clip, self._settings)
             images = read_images(encoder, self.galleries[0], self.report)

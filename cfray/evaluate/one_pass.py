@@ -57,8 +57,9 @@ class _Open:
 
 
 def embed_in_one_pass(
-    models: Sequence[Weighted], parts: Sequence[Gallery], settings: Settings, hashes: Sequence[str] | None = None
-) -> None:
+    models: Sequence[Weighted], parts: Sequence[Gallery], settings: Settings, hashes: Sequence[str] | None = None,
+    tell: Callable[[int], object] = lambda images: None,
+) -> None:  # fmt: skip
     """Embed parts of galleries with several models, every image read and decoded once, and keep the results.
 
     Images are prepared once for each kind of preprocessing. What is in the cache already is not embedded again.
@@ -68,12 +69,13 @@ def embed_in_one_pass(
         parts: see ``Gallery.parts``; each is written as soon as it is done.
         settings: ``batch_size`` images go through a model at once; ``decode_threads`` prepare the next ones meanwhile.
         hashes: ``Weighted.hash`` of every model, where it is known.
+        tell: called with the number of images of every chunk that all models are done with.
     """
     hashes = [model.hash() for model in models] if hashes is None else hashes
     missing = []
     for part in parts:
         places = {
-            i: image_place(settings.cache, hashed, model.clip.preprocess, part)
+            i: image_place(settings, hashed, model.clip.preprocess, part)
             for i, (model, hashed) in enumerate(zip(models, hashes, strict=True))
         }
         places = {i: place for i, place in places.items() if not storage.exists(place)}
@@ -87,7 +89,9 @@ def embed_in_one_pass(
         for i in opened.places:
             batch = inputs[describe(models[i].clip.preprocess)]
             if len(batch):
-                opened.vectors[i].append(embed_images(models[i].ready(), batch, batch=settings.batch_size).numpy())
+                clip, precision = models[i].ready(), settings.precision
+                opened.vectors[i].append(embed_images(clip, batch, batch=settings.batch_size, precision=precision).numpy())
+        tell(len(pictures))
         if pictures[-1] is opened.part.pictures[-1]:
             opened.save()
             opened.vectors.clear()

@@ -63,7 +63,7 @@ class PeopleBenchmark:
     """
 
     def __init__(self, gallery: Gallery, labels: Labels, config: RankingConfig, settings: Settings, report: ReadReport):
-        self.report, self.galleries = report, (gallery,)
+        self.report, self.galleries, self.people = report, (gallery,), (self,)
         self._gallery, self._labels, self._config, self._settings = gallery, labels, config, settings
         concepts = concept_sets(config)
         self._queries = {name: list(rows.values()) for name, rows in concepts.items()}

@@ -31,6 +31,8 @@ class RetrievalBenchmark:
         UserError: if fewer images than the largest k have a caption.
     """
 
+    people = ()
+
     def __init__(
         self, gallery: Gallery, captions: Sequence[Sequence[str]], captions_per_image: int | None, settings: Settings,
         report: ReadReport,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ray
@@ -10,7 +11,7 @@ import torch
 from ray.util import ActorPool
 
 from cfray import storage
-from cfray.clip.model import save_clip
+from cfray.clip.model import ClipModel, save_clip
 from cfray.clip.pair import load_pair
 from cfray.clip.release import evaluated_card
 from cfray.cluster import plain_errors, require_workers
@@ -18,8 +19,11 @@ from cfray.errors import UserError
 from cfray.evaluate.benchmark import Benchmark
 from cfray.evaluate.cluster_pass import embed_on_cluster
 from cfray.evaluate.config import EvaluateConfig
+from cfray.evaluate.models import each_model
+from cfray.evaluate.one_pass import embed_in_one_pass
 from cfray.evaluate.registry import build_benchmarks
 from cfray.metrics import able
+from cfray.progress import Progress, shown
 from cfray.runs import Record, finished_record
 
 CHECKPOINT = "recommended"
@@ -28,14 +32,14 @@ CHECKPOINT = "recommended"
 class Evaluator:
     """Holds both models and the benchmarks' data; measures one alpha at a time."""
 
-    def __init__(self, config: EvaluateConfig):
+    def __init__(self, config: EvaluateConfig, benchmarks: Sequence[Benchmark] | None = None):
         self._device = torch.device("cuda" if config.gpus_per_worker else "cpu")
         if not config.gpus_per_worker:
             torch.set_num_threads(max(1, int(config.cpus_per_worker)))
         self._pair = load_pair(config.base, config.tuned)
         self._clip = self._pair.clip
         self._able_accuracy = config.able_accuracy
-        self._benchmarks = build_benchmarks(config.benchmarks, config.settings)
+        self._benchmarks = benchmarks or build_benchmarks(config.benchmarks, config.settings)
         self._clip.model.to(self._device)
 
     def reports(self) -> list[dict[str, Any]]:
@@ -45,12 +49,17 @@ class Evaluator:
     def measure(self, alpha: float) -> dict[str, Any]:
         """Fairness and accuracy at ``alpha``."""
         self._clip.model.load_state_dict(self._pair.at(alpha))
-        point: dict[str, Any] = {"alpha": alpha, "fairness": {}, "accuracy": {}}
-        for benchmark in self._benchmarks:
-            found = benchmark.measure(self._clip)
-            point["fairness"] |= found.fairness
-            point["accuracy"] |= found.accuracy
-        return point | able_scores(point, self._able_accuracy)
+        return measure_point(self._clip, alpha, self._benchmarks, self._able_accuracy)
+
+
+def measure_point(clip: ClipModel, alpha: float, benchmarks: Sequence[Benchmark], able_accuracy: str) -> dict[str, Any]:
+    """What the benchmarks find for the weights that ``clip`` has now, called ``alpha``."""
+    point: dict[str, Any] = {"alpha": alpha, "fairness": {}, "accuracy": {}}
+    for benchmark in benchmarks:
+        found = benchmark.measure(clip)
+        point["fairness"] |= found.fairness
+        point["accuracy"] |= found.accuracy
+    return point | able_scores(point, able_accuracy)
 
 
 def able_scores(point: dict[str, Any], accuracy: str) -> dict[str, Any]:
@@ -108,10 +117,10 @@ def preflight(config: EvaluateConfig) -> list[Benchmark]:
     outside = [alpha for alpha in config.alphas if not 0 <= alpha <= 1]
     if outside or 0 not in config.alphas:
         raise UserError(f"alphas={config.alphas} must lie in [0, 1] and hold 0, the model that the others are compared with")
-    require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
     load_pair(config.base, config.tuned)
     benchmarks = build_benchmarks(config.benchmarks, config.settings)
     storage.require_writable(config.output)
+    require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
     return benchmarks
 
 
@@ -120,19 +129,44 @@ def _measure_all(config: EvaluateConfig, benchmarks: list[Benchmark]) -> list[di
     points = {alpha: json.loads(storage.read_bytes(file)) for alpha, file in files.items() if storage.exists(file)}
     open_alphas = [alpha for alpha in config.alphas if alpha not in points]
     if open_alphas:
-        models = {name: model for name, model in config.models.items() if model.alpha in open_alphas}
-        embed_on_cluster(models, [gallery for benchmark in benchmarks for gallery in benchmark.galleries], config)
-        actor = ray.remote(num_cpus=config.cpus_per_worker, num_gpus=config.gpus_per_worker)(Evaluator)
-        evaluators = [actor.remote(config) for _ in range(min(config.workers, len(open_alphas)))]
-        with plain_errors():
-            for point in ActorPool(evaluators).map_unordered(lambda one, alpha: one.measure.remote(alpha), open_alphas):
+        progress = Progress("evaluate", len(config.alphas), finished=len(points), unit="alphas")
+        with shown(progress.line, progress.publish):
+            for point in measure_alphas(config, benchmarks, open_alphas, reports := []):
                 points[point["alpha"]] = point
                 storage.write_bytes(files[point["alpha"]], json.dumps(point).encode())
-                print(f"[evaluate] {len(points)}/{len(config.alphas)} alphas", flush=True)
-        # Images that cannot be read are known by now.
-        reports = ray.get(evaluators[0].reports.remote())
+                progress.finish(1)
+                print(progress.line(), flush=True)
         storage.write_bytes(storage.join(config.output, "read.json"), (json.dumps(reports, indent=2) + "\n").encode())
     return [points[alpha] for alpha in sorted(points)]
+
+
+def measure_alphas(
+    config: EvaluateConfig, benchmarks: Sequence[Benchmark], alphas: Sequence[float], reports: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Measure alphas on ``config.workers`` actors, or here with the ``benchmarks`` given; each point as soon as it is there.
+
+    ``reports`` is filled with what the benchmarks read, once all points are there: only then it is known which images cannot
+    be read.
+    """
+    models = {name: model for name, model in config.models.items() if model.alpha in alphas}
+    galleries = [gallery for benchmark in benchmarks for gallery in benchmark.galleries]
+    if config.workers == 0:
+        device = torch.device("cuda" if config.gpus_per_worker else "cpu")
+        parts = [part for gallery in galleries for part in gallery.parts()]
+        if parts:
+            embed_in_one_pass([model for _, model in each_model(models, device)], parts, config.settings)
+        evaluator = Evaluator(config, benchmarks)
+        yield from map(evaluator.measure, alphas)
+        reports.extend(evaluator.reports())
+        return
+    embed_on_cluster(models, galleries, config)
+    # Without a strategy of its own an actor that a trial of Tune starts would have to fit what the trial itself asked for.
+    options = {"num_cpus": config.cpus_per_worker, "num_gpus": config.gpus_per_worker, "scheduling_strategy": "DEFAULT"}
+    actor = ray.remote(**options)(Evaluator)
+    evaluators = [actor.remote(config) for _ in range(min(config.workers, len(alphas)))]
+    with plain_errors():
+        yield from ActorPool(evaluators).map_unordered(lambda one, alpha: one.measure.remote(alpha), alphas)
+    reports.extend(ray.get(evaluators[0].reports.remote()))
 
 
 def recommend(points: list[dict[str, Any]], max_accuracy_lost: float) -> float:

@@ -63,6 +63,8 @@ class VisoGender:
     ``resolution_visogender_...``, with ``_masculine`` and ``_feminine``.
     """
 
+    people = ()
+
     def __init__(self, config: VisoGenderConfig, settings: Settings):
         self._config, self._settings = config, settings
         self.report = ReadReport("visogender")

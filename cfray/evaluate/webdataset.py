@@ -52,6 +52,8 @@ class WebDataset:
     """Zero-shot classification or retrieval, as dataset_type.txt says. Left out and listed: samples without an image,
     without a label, or with a label that is no class."""
 
+    people = ()
+
     def __init__(self, config: WebDatasetConfig, settings: Settings):
         kind = (_read_text(config.data, "dataset_type.txt") or "classification").strip().lower()
         self.report = report = ReadReport(config.name, {"type": kind, "split": config.split})

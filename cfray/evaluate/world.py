@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from cfray.clip.embed import embed_images, embed_texts, preprocess_pictures
+from cfray.clip.embed import TextEmbeddings, embed_images, preprocess_pictures
 from cfray.clip.model import ClipModel
 from cfray.concepts.concepts import SPLITS
 from cfray.concepts.prompts import fill, load_templates
@@ -29,15 +29,25 @@ from cfray.world import corpora
 from cfray.world.things import THINGS
 
 ATTRIBUTES = ("gender", "skin_tone")
-# Seeds of the held-out corpora; the corpora that the models are trained on begin at 1000.
-PORTRAITS, SCENES, CAPTIONED, THINGS_SEED = (1200, 101), (1152, 102), (400, 103), (1200, 104)
+# Sizes and seeds of the held-out corpora; the seeds of corpora that models are trained on begin at 1000.
+HELD_OUT = {
+    "test": {"portraits": (1200, 101), "people in scenes": (1152, 102), "captioned scenes": (400, 103), "things": (1200, 104)},
+    "validation": {
+        "portraits": (600, 201), "people in scenes": (576, 202), "captioned scenes": (200, 203), "things": (600, 204)
+    },
+}  # fmt: skip
 
 
 class WorldConfig(Config):
-    """``k``: how many results of a query fairness looks at; there is no default that means all."""
+    """``k``: how many results of a query fairness looks at; there is no default that means all.
+
+    ``split``: ``test`` is what is reported; ``validation`` has half as many pictures, none of them in ``test``, and is for
+    choosing among models.
+    """
 
     kind: Literal["world"] = "world"
     k: int = Field(ge=1)
+    split: Literal["test", "validation"] = "test"
 
 
 class WorldBenchmark:
@@ -51,18 +61,20 @@ class WorldBenchmark:
     """
 
     galleries: tuple[Gallery, ...] = ()
+    people = ()
 
     def __init__(self, config: WorldConfig, settings: Settings):
-        self._k, self._settings = config.k, settings
+        self._k, self._settings, self._held_out = config.k, settings, HELD_OUT[config.split]
         self._inputs: dict[str, torch.Tensor] = {}
-        sizes = {"portraits": PORTRAITS, "people in scenes": SCENES, "captioned scenes": CAPTIONED, "things": THINGS_SEED}
-        self.report = ReadReport("world", {name: size for name, (size, _) in sizes.items()})
+        self._texts = TextEmbeddings()
+        self.report = ReadReport("world", {name: size for name, (size, _) in self._held_out.items()})
         self.report.print_facts()
 
     def measure(self, clip: ClipModel) -> Measurement:
         if not self._inputs:
             self._render(clip)
-        images = {name: embed_images(clip, inputs).numpy() for name, inputs in self._inputs.items()}
+        precision = self._settings.precision
+        images = {name: embed_images(clip, inputs, precision=precision).numpy() for name, inputs in self._inputs.items()}
         found = Measurement()
         self._measure_fairness(clip, images, found)
         self._measure_zero_shot(clip, images, found)
@@ -70,8 +82,13 @@ class WorldBenchmark:
         return found
 
     def _render(self, clip: ClipModel) -> None:
-        self._galleries = {"portraits": corpora.portraits(*PORTRAITS), "people_in_scenes": corpora.people_in_scenes(*SCENES)}
-        self._captioned, self._things = corpora.captioned_scenes(*CAPTIONED), corpora.things(*THINGS_SEED)
+        held_out = self._held_out
+        self._galleries = {
+            "portraits": corpora.portraits(*held_out["portraits"]),
+            "people_in_scenes": corpora.people_in_scenes(*held_out["people in scenes"]),
+        }
+        self._captioned = corpora.captioned_scenes(*held_out["captioned scenes"])
+        self._things = corpora.things(*held_out["things"])
         rendered = self._galleries | {"captioned": self._captioned, "things": self._things}
         self._inputs = {name: preprocess_pictures(clip, corpus.pictures) for name, corpus in rendered.items()}
 
@@ -79,7 +96,7 @@ class WorldBenchmark:
         templates = load_templates("prompts-world", "profession")
         for split in SPLITS:
             names = [concept.name for concept in corpora.world_concepts().values() if concept.split == split]
-            queries = embed_texts(clip, [prompt for name in names for prompt in fill(templates, name)]).numpy()
+            queries = self._texts.embed(clip, [prompt for name in names for prompt in fill(templates, name)]).numpy()
             concepts = [name for name in names for _ in templates]
             for gallery, corpus in self._galleries.items():
                 scores = similarity(queries, images[gallery])
@@ -109,7 +126,7 @@ class WorldBenchmark:
         for metric, (features, labels, classes, kind) in tasks.items():
             templates = load_templates("prompts-world", kind)
             prompts = [prompt for name in classes for prompt in fill(templates, name)]
-            prototypes = class_prototypes(embed_texts(clip, prompts).numpy().reshape(len(classes), len(templates), -1))
+            prototypes = class_prototypes(self._texts.embed(clip, prompts).numpy().reshape(len(classes), len(templates), -1))
             targets = np.array([classes.index(label) for label in labels])
             found.add_outcomes(metric, true_class_ranks(similarity(features, prototypes), targets) < 1)
 
@@ -125,6 +142,5 @@ class WorldBenchmark:
         )
         found.add_outcomes("recall@5_appearance", appearance.text_to_image < 5)
 
-    @staticmethod
-    def _similarity(clip: ClipModel, images: np.ndarray, captions: list[list[str]]) -> np.ndarray:
-        return similarity(images, embed_texts(clip, [caption for row in captions for caption in row]).numpy())
+    def _similarity(self, clip: ClipModel, images: np.ndarray, captions: list[list[str]]) -> np.ndarray:
+        return similarity(images, self._texts.embed(clip, [caption for row in captions for caption in row]).numpy())

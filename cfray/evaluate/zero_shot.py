@@ -26,6 +26,8 @@ class ZeroShotBenchmark:
         settings, report: see there.
     """
 
+    people = ()
+
     def __init__(
         self, gallery: Gallery, classes: Sequence[int], prompts: Sequence[Sequence[str]], settings: Settings, report: ReadReport
     ):

@@ -10,9 +10,9 @@ import pyarrow as pa
 import ray
 
 from cfray import storage
+from cfray.cluster import plain_errors, require_room
 from cfray.dataset.store import PARTS, PartWriter, finished_ids, read_table
-from cfray.errors import UserError
-from cfray.progress import every_minute, shared_progress, watched
+from cfray.progress import shared_progress, watched
 
 STAGES = "stages"
 
@@ -37,27 +37,25 @@ class Pool:
         )  # fmt: skip
 
 
-def require_room(pools: list[Pool], have: dict[str, float], *, one_by_one: bool = False) -> None:
-    """Refuse pools that do not fit a cluster.
-
-    Args:
-        pools: the stages.
-        have: the cluster's resources as ``ray.cluster_resources`` gives them.
-        one_by_one: whether the stages run one after the other, so that each needs room for itself only.
+def require_pools(pools: list[Pool], *, one_by_one: bool = False) -> None:
+    """``require_room`` for the actors of all pools, or with ``one_by_one`` for those of each pool in turn.
 
     Raises:
         UserError: naming what every pool needs and what the cluster has.
     """
-    for resource, key in (("CPU", "num_cpus"), ("GPU", "num_gpus")):
-        needs = {pool.name: pool.actors * getattr(pool, key) for pool in pools}
-        total = max(needs.values()) if one_by_one else sum(needs.values())
-        if total > have.get(resource, 0):
-            listed = ", ".join(f"{name} {need:g}" for name, need in needs.items())
-            way_out = "" if one_by_one else ", or set stage_by_stage=true"
-            raise UserError(
-                f"the stage pools need {total:g} {resource}s ({listed}), the cluster has {have.get(resource, 0):g}; "
-                f"lower actors or {key} of a stage{way_out}"
-            )
+    way_out = "" if one_by_one else ", or set stage_by_stage=true"
+
+    def refusal(resource: str, need: float, have: float) -> str:
+        key = f"num_{resource.lower()}s"
+        listed = ", ".join(f"{pool.name} {pool.actors * getattr(pool, key):g}" for pool in pools)
+        return (
+            f"the stage pools need {need:g} {resource}s ({listed}), the cluster has {have:g}; "
+            f"lower actors or {key} of a stage{way_out}"
+        )
+
+    for together in [[pool] for pool in pools] if one_by_one else [pools]:
+        bundles = [{"CPU": pool.num_cpus, "GPU": pool.num_gpus} for pool in together for _ in range(pool.actors)]
+        require_room(bundles, refusal)
 
 
 def run_at_once(pools: list[Pool], rows: pa.Table, dataset: str, rows_per_file: int) -> None:
@@ -103,29 +101,15 @@ def _write(pools: list[Pool], sets: ray.data.Dataset, count: int, dataset: str, 
     print(f"[generate] {count} {what} to make", flush=True)
     # One line a part is said below; Ray's own bars are a screen of lines for every stage, again and again.
     ray.data.DataContext.get_current().enable_progress_bars = False
-    progress = shared_progress("generate", count, unit=what, pools={pool.name: pool.actors for pool in pools})
-    for pool in pools:
-        sets = replace(pool, stage=watched(pool.stage, pool.name, progress)).over(sets)
-    sets = Pool("parts", PartWriter, (dataset,), num_cpus=0.1, batch_size=rows_per_file).over(sets)
-    made = 0
-    try:
-        with every_minute(lambda: ray.get(progress.line.remote())):
-            for batch in sets.iter_batches(batch_size=None, batch_format="pyarrow"):
-                made += batch.num_rows
-                progress.finish.remote(batch.num_rows, Counter(status or "open" for status in batch["status"].to_pylist()))
-                print(f"[generate] {made}/{count} {what}", flush=True)
-    except ray.exceptions.RayError as error:
-        raise _user_error(error) or error from None
-
-
-def _user_error(error: BaseException) -> UserError | None:
-    """The mistake behind a failed actor, such as a model that cannot be loaded, where there is one."""
-    text = str(error)
-    for line in reversed(text.splitlines()):
-        _, found, message = line.partition(f"{UserError.__name__}: ")
-        if found:
-            return UserError(message)
-    return None
+    actors, made = {pool.name: pool.actors for pool in pools}, 0
+    with plain_errors(), shared_progress("generate", count, unit=what, pools=actors) as progress:
+        for pool in pools:
+            sets = replace(pool, stage=watched(pool.stage, pool.name, progress)).over(sets)
+        sets = Pool("parts", PartWriter, (dataset,), num_cpus=0.1, batch_size=rows_per_file).over(sets)
+        for batch in sets.iter_batches(batch_size=None, batch_format="pyarrow"):
+            made += batch.num_rows
+            progress.finish.remote(batch.num_rows, Counter(status or "open" for status in batch["status"].to_pylist()))
+            print(f"[generate] {made}/{count} {what}", flush=True)
 
 
 def _among(table: pa.Table, ids: set[str]) -> pa.Array:

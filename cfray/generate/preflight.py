@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
-import ray
+from safetensors import SafetensorError, safe_open
 
 from cfray import storage
 from cfray.errors import UserError
 from cfray.generate.config import GenerateConfig, ModelConfig, TransformersWriterConfig
-from cfray.generate.pools import Pool, require_room
+from cfray.generate.pools import Pool, require_pools
 from cfray.world.models import model_path
 
 PIPELINE, MODEL = "model_index.json", "config.json"
@@ -28,7 +28,7 @@ def preflight(config: GenerateConfig, pools: list[Pool]) -> None:
     for model, file in models_of(config):
         require_readable(model, file)
     storage.require_writable(config.output)
-    require_room(pools, ray.cluster_resources(), one_by_one=config.stage_by_stage)
+    require_pools(pools, one_by_one=config.stage_by_stage)
 
 
 def models_of(config: GenerateConfig) -> Iterator[tuple[ModelConfig, str]]:
@@ -46,19 +46,22 @@ def models_of(config: GenerateConfig) -> Iterator[tuple[ModelConfig, str]]:
 
 
 def require_readable(model: ModelConfig, file: str) -> None:
-    """Prove that a model's folder is whole, or that its id can be fetched, by its first file.
+    """Prove that a model's folder is whole by the sizes of its weights, or that its id can be fetched by its first file.
 
     Raises:
-        UserError: if there is no such model, or a folder has no safetensors weights.
+        UserError: if there is no such model, or a folder has no safetensors weights or damaged ones.
     """
     folder = Path(model_path(model.model)).expanduser()
     if folder.is_dir():
         if not (folder / file).is_file():
             raise UserError(f"model folder {model.model!r} has no {file}; give a folder that save_pretrained wrote")
-        if next(folder.rglob("*.safetensors"), None) is None:
+        weights = sorted(folder.rglob("*.safetensors"))
+        if not weights:
             raise UserError(
                 f"model folder {model.model!r} has no safetensors weights; other formats can run code, convert them"
             )
+        for each in weights:
+            _require_whole(each)
         return
     if not _HUB_ID.fullmatch(model.model):
         raise UserError(f"model {model.model!r} is no folder and no Hugging Face id; give a folder, owner/name or world:NAME")
@@ -67,3 +70,12 @@ def require_readable(model: ModelConfig, file: str) -> None:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model {model.model!r} cannot be read: {reason}; check the id, the network or the token") from None
+
+
+def _require_whole(weights: Path) -> None:
+    """UserError unless a safetensors file is as long as its header says; the tensors are not read."""
+    try:
+        with safe_open(weights, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"weights {str(weights)!r} are damaged ({str(error).splitlines()[0]}); copy the model again") from None

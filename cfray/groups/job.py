@@ -97,7 +97,6 @@ def preflight(config: ClassifyConfig) -> None:
         UserError: for methods that need what the configuration does not give, a model, data set or prompts that are missing,
             samples that do not fit, workers that do not fit, or an output that cannot be written.
     """
-    require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
     names = [method.name for method in config.methods]
     if len(set(names)) < len(names):
         raise UserError(f"methods has the name {max(names, key=names.count)!r} twice; results are called by it")
@@ -120,6 +119,7 @@ def preflight(config: ClassifyConfig) -> None:
     if not isinstance(config.backbone, LinearBackbone):
         build_classifier(config.backbone, len(classes))
     storage.require_writable(config.output)
+    require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
 
 
 def _require_possible(method, config: ClassifyConfig) -> None:

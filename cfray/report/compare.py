@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from cfray.report.page import Chooser, Menu, _chooser, _data, _options
 from cfray.report.summary import MeasureKey, magnitude, measure_at, measure_keys
-from cfray.report.svg import Scale, chart, decimals, dot, frame, line, tag, text, ticks
+from cfray.report.svg import Scale, chart, decimals, dot, frame, line, spread, tag, text, ticks
 from cfray.report.words import accuracy_label, benchmark_label, metric_label, number, percent, plain, signed
 
 _ROW, _TOP, _LABELS, _CELL = 30, 36, 190, 46
@@ -99,12 +99,12 @@ def interval_bars(result: Mapping, key: MeasureKey) -> Markup:
 
 
 def trade_off(result: Mapping, key: MeasureKey, accuracy: str) -> Markup:
-    """Accuracy against one fairness metric, one point per model with its interval."""
+    """Accuracy against one fairness metric, one point per model with its interval; names stand beside the plot, kept apart."""
     measures = {name: magnitude(measure_at(point, key)) for name, point in result["models"].items()}
     shares = {name: 100 * point["accuracy"][accuracy] for name, point in result["models"].items()}
     x_marks = ticks(min(shares.values()), max(shares.values()), 4)
     y_marks = ticks(0, max(max(m["high"], m["floor"]) for m in measures.values()), 4)
-    x, y = Scale(x_marks[0], x_marks[-1], 52, 420), Scale(y_marks[0], y_marks[-1], 236, 40)
+    x, y = Scale(x_marks[0], x_marks[-1], 52, 300), Scale(y_marks[0], y_marks[-1], 236, 40)
     name = metric_label(key.metric, magnitude=True)
     parts = frame(
         x, y, x_marks, y_marks, f"{accuracy_label(accuracy)} (%), further right is better", f"{name} (nats), lower is fairer",
@@ -112,15 +112,13 @@ def trade_off(result: Mapping, key: MeasureKey, accuracy: str) -> Markup:
     )  # fmt: skip
     floor = y(next(iter(measures.values()))["floor"])
     parts.append(line((x.start, floor), (x.end, floor), "floor"))
-    for i, (model, m) in enumerate(measures.items()):
+    places = spread([y(m["value"]) for m in measures.values()], 16, y.end, y.start)
+    for i, ((model, m), place) in enumerate(zip(measures.items(), places, strict=True)):
         at, colour = x(shares[model]), _COLOURS[i % len(_COLOURS)]
         parts.append(line((at, y(m["low"])), (at, y(m["high"])), "whisker-light"))
         words = f"{model}: {accuracy_label(accuracy)} {number(shares[model], 1)} %, {name} {number(m['value'])}"
         parts.append(dot((at, y(m["value"])), 5, "series-dot", words, fill=colour))
-        end = at > (x.start + x.end) / 2
-        parts.append(
-            text(at + (-9 if end else 9), y(m["value"]) + 4, model, "label-point", "end" if end else "start", fill=colour)
-        )
+        parts.append(text(x.end + 14, place + 4, model, "label-series", style=f"fill:{colour}"))
     return chart(440, 286, f"{name} against {accuracy_label(accuracy)}", parts)
 
 

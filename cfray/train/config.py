@@ -137,7 +137,7 @@ class TrainConfig(Config):
         True, description="write a transformers CLIPModel folder as well where the architecture allows it"
     )
     log: LogConfig = LogConfig()
-    workers: int = Field(1, ge=1)
+    workers: int = Field(1, ge=0, description="processes of Ray Train; 0: the process that calls, as a trial of a sweep does")
     cpus_per_worker: float = Field(1, gt=0)
     gpus_per_worker: float = Field(0, ge=0)
     loader_threads: int = Field(2, ge=1, description="per worker, decoding the next batches")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from cfray.clip.model import load_clip, require_undebiased
 from cfray.clip.release import origin_files, write_blends
 from cfray.cluster import require_workers
 from cfray.config import config_hash
-from cfray.dataset.pairs import read_pairs
+from cfray.dataset.pairs import count_pairs
 from cfray.dataset.store import read_sets
 from cfray.errors import UserError
 from cfray.runs import Record, finished_record
@@ -31,13 +33,22 @@ from cfray.train.progress import StepProgress
 from cfray.train.towers import choose_trainable, valid_indexes
 
 CHECKPOINT = "checkpoint"
+Watch = Callable[[dict[str, float], Path], None]
 
 
-def train(config: TrainConfig) -> dict[str, Any]:
+def train(
+    config: TrainConfig, watch: Watch | None = None, callbacks: Sequence[ray.train.UserCallback] = ()
+) -> dict[str, Any]:
     """Fine-tune and return the run's record; its result names the ``checkpoint`` folder and holds the ``curve``.
 
-    A run that was killed goes on from its newest checkpoint; a finished run is not repeated. ``checkpoint`` holds the last
-    weights, or the best ones if the guard on accuracy stopped the run; ``stopped`` says so.
+    A run that was killed goes on from its newest checkpoint, one without workers of its own begins anew; a finished run is
+    not repeated. ``checkpoint`` holds the last weights, or the best ones if the guard on accuracy stopped the run; ``stopped``
+    says so.
+
+    Args:
+        config: what to train.
+        watch: called with every row of the curve and the folder of its checkpoint, with ``workers=0`` only.
+        callbacks: further ones of Ray Train, with workers only.
 
     Raises:
         UserError: for a configuration that cannot run here, before any worker starts, and for a run that too many steps
@@ -49,34 +60,19 @@ def train(config: TrainConfig) -> dict[str, Any]:
     indexes = preflight(config)
     record = Record(config.output, "train", config)
     record.start()
-    filesystem, folder = storage.resolve(storage.join(config.output, "ray"))
-    trainer = TorchTrainer(
-        _train_worker,
-        train_loop_config=_for_workers(config).model_dump(mode="json"),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=config.workers,
-            use_gpu=config.gpus_per_worker > 0,
-            resources_per_worker={"CPU": config.cpus_per_worker, "GPU": config.gpus_per_worker},
-        ),
-        run_config=ray.train.RunConfig(
-            name=f"train-{config_hash(config)}",
-            storage_path=folder,
-            storage_filesystem=filesystem,
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=config.keep_checkpoints),
-            callbacks=[StepProgress(config.steps)],
-            failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
-        ),
-    )
-    with record.timed("train"):
-        result = trainer.fit()
     place = storage.join(config.output, CHECKPOINT)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(result.checkpoint.to_directory(scratch))
+        with record.timed("train"):
+            folder = Path(scratch) / "newest"
+            if config.workers == 0:
+                _train_here(config, folder, watch)
+            else:
+                _train_on_workers(config, folder, callbacks)
         progress = read_progress(folder)
         if progress.stopped is not None and progress.stopped.startswith("not finite"):
             raise UserError(
                 f"training ended at step {progress.step} ({progress.stopped}, max_bad_steps={config.max_bad_steps}); lower "
-                f"learning_rate or set compute.precision=fp32; the last weights are in {result.checkpoint.path!r}"
+                "learning_rate or set compute.precision=fp32"
             )
         if progress.stopped is not None:
             print(f"[train] stopped: {progress.stopped}; the result is the best checkpoint, of step {progress.best['step']}")
@@ -95,6 +91,44 @@ def train(config: TrainConfig) -> dict[str, Any]:
         outcome |= _export(config, place)
     record.finish(**outcome)
     return record.data
+
+
+def _train_here(config: TrainConfig, newest: Path, watch: Watch | None) -> None:
+    """Train in this process and leave the last checkpoint in the folder ``newest``."""
+
+    def report(row: dict[str, float], folder: Path | None) -> None:
+        shutil.rmtree(newest, ignore_errors=True)
+        shutil.move(folder, newest)
+        if watch is not None:
+            watch(row, newest)
+
+    device = torch.device("cuda" if config.gpus_per_worker else "cpu")
+    if not config.gpus_per_worker:
+        torch.set_num_threads(max(1, int(config.cpus_per_worker)))
+    fit(_for_workers(config), Worker(0, 1, device, report))
+
+
+def _train_on_workers(config: TrainConfig, newest: Path, callbacks: Sequence[ray.train.UserCallback]) -> None:
+    """Train with Ray Train and leave the last checkpoint in the folder ``newest``."""
+    filesystem, folder = storage.resolve(storage.join(config.output, "ray"))
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config=_for_workers(config).model_dump(mode="json"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=config.workers,
+            use_gpu=config.gpus_per_worker > 0,
+            resources_per_worker={"CPU": config.cpus_per_worker, "GPU": config.gpus_per_worker},
+        ),
+        run_config=ray.train.RunConfig(
+            name=f"train-{config_hash(config)}",
+            storage_path=folder,
+            storage_filesystem=filesystem,
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=config.keep_checkpoints),
+            callbacks=[StepProgress(config.steps), *callbacks],
+            failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
+        ),
+    )
+    trainer.fit().checkpoint.to_directory(str(newest))
 
 
 def _export(config: TrainConfig, checkpoint: str) -> dict[str, Any]:
@@ -120,13 +154,13 @@ def preflight(config: TrainConfig) -> dict[str, bool]:
         UserError: if the model or data set is missing, the output cannot be written, workers do not fit the cluster,
             batches do not divide among them, or a log's client is not installed.
     """
-    require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
     require_clients(config)
-    if config.sets_per_batch % config.workers:
+    workers = max(1, config.workers)
+    if config.sets_per_batch % workers:
         raise UserError(
             f"sets_per_batch={config.sets_per_batch} is not a multiple of workers={config.workers}; change one of them"
         )
-    share = config.sets_per_batch // config.workers
+    share = config.sets_per_batch // workers
     if config.chunks > share:
         raise UserError(f"chunks={config.chunks} is more than the {share} sets of a worker's batch; lower it")
     if config.images_per_set == 1 and config.loss.beta_cf:
@@ -135,14 +169,14 @@ def preflight(config: TrainConfig) -> dict[str, bool]:
         raise UserError("loss.beta_clip and loss.beta_cf are both 0, which leaves nothing to learn; give one of them")
     if config.max_accuracy_lost is not None and not config.probes:
         raise UserError(f"max_accuracy_lost={config.max_accuracy_lost:g} needs probes to measure accuracy; give probes=[...]")
-    kept = read_sets(config.data).num_rows
+    kept = read_sets(config.data, columns=["set_id", "status"]).num_rows
     if kept < config.sets_per_batch:
         raise UserError(
             f"sets_per_batch={config.sets_per_batch} needs as many kept sets, data set {config.data!r} has {kept}; lower it"
         )
     for entry in config.rehearsal:
-        held = len(read_pairs(entry.data, captions=entry.form == "pairs"))
-        if held < entry.images_per_step or entry.images_per_step % config.workers:
+        held = count_pairs(entry.data, captions=entry.form == "pairs")
+        if held < entry.images_per_step or entry.images_per_step % workers:
             raise UserError(
                 f"rehearsal.images_per_step={entry.images_per_step} must be a multiple of workers={config.workers} and at most "
                 f"the {held} pictures of {entry.data!r}"
@@ -153,6 +187,8 @@ def preflight(config: TrainConfig) -> dict[str, bool]:
     require_undebiased(clip, config.model)
     choose_trainable(clip.model, config)
     storage.require_writable(config.output)
+    if config.workers:
+        require_workers(config.workers, config.cpus_per_worker, config.gpus_per_worker)
     return valid_indexes(clip.model)
 
 

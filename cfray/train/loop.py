@@ -25,7 +25,7 @@ from cfray.train.checkpoints import BEST, BestWeights, Ema, Progress, resume, wr
 from cfray.train.config import TrainConfig
 from cfray.train.grad_cache import backward_in_chunks
 from cfray.train.logs import Log, Throughput, open_logs
-from cfray.train.objective import loss_terms
+from cfray.train.objective import loss_terms, what_is_read
 from cfray.train.probes import Probe, accuracy_lost, run_probes
 from cfray.train.towers import Towers, choose_trainable, parameter_groups, prepare_compute
 
@@ -78,7 +78,7 @@ class Run:
         self.batches = Batches(config, self.clip, rank=worker.rank, workers=worker.workers)
         choose_trainable(self.clip.model, config)
         prepare_compute(self.clip.model, config.compute)
-        bias = config.loss.logit_bias if config.loss.clip_form == "sigmoid" else None
+        bias = config.loss.logit_bias if what_is_read(config).bias else None
         self.towers = Towers(self.clip.model, config.compute, bias).to(worker.device)
         self._optimizer = torch.optim.AdamW(
             parameter_groups(self.towers, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-6
@@ -87,7 +87,7 @@ class Run:
         self.progress = Progress()
         if worker.checkpoint is not None:
             self.progress = resume(worker.checkpoint, self.towers, self._optimizer, self._ema)
-        self._model = _distributed(self.towers, config, worker)
+        self._model = _distributed(self.towers, worker)
         first = worker.rank == 0
         self._probes = [Probe(probe) for probe in config.probes] if first else []
         self._logs: list[Log] = open_logs(config, self.progress.step) if first else []
@@ -244,15 +244,13 @@ def schedule(step: int, steps: int, warmup: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _distributed(towers: Towers, config: TrainConfig, worker: Worker) -> nn.Module:
+def _distributed(towers: Towers, worker: Worker) -> nn.Module:
     if worker.workers == 1:
         return towers
     return DistributedDataParallel(
         towers,
         device_ids=[worker.device] if worker.device.type == "cuda" else None,
         broadcast_buffers=False,  # batch statistics are frozen
-        # Without a CLIP loss the text tower has no gradient; gradient caching names every parameter in its last piece.
-        find_unused_parameters=config.loss.beta_clip == 0 and config.chunks == 1,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional as F
 
@@ -12,10 +14,29 @@ from cfray.train.losses import anchor_loss, clip_loss, counterfactual_loss, gath
 from cfray.train.tiled_losses import tiled_clip_loss, tiled_counterfactual_loss
 
 
+@dataclass(frozen=True)
+class Read:
+    """Which outputs of ``Towers`` the loss reads besides the image features, which every loss does."""
+
+    texts: bool
+    scale: bool
+    bias: bool
+
+
+def what_is_read(config: TrainConfig) -> Read:
+    """Which outputs the terms of ``loss_terms`` read; the weights behind the others have no gradient."""
+    contrasts = config.loss.beta_clip > 0 or any(entry.form == "pairs" for entry in config.rehearsal)
+    return Read(
+        texts=contrasts or config.loss.anchor_text > 0,
+        scale=contrasts,
+        bias=contrasts and config.loss.clip_form == "sigmoid",
+    )
+
+
 def loss_terms(config: TrainConfig, features: Features, batch: Batch) -> dict[str, torch.Tensor]:
     """The terms of L whose weight is not 0, ``loss``, ``logit_scale``, ``sibling_cosine`` (mean cosine of images of a set).
 
-    A new term is one more ``terms[name]`` and one more entry of ``weights``.
+    A new term is one more ``terms[name]`` and one more entry of ``weights``; ``what_is_read`` must know what it reads.
 
     Args:
         features: the outputs of ``Towers`` for the images and ids of ``batch``, of this worker.

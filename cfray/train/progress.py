@@ -7,7 +7,7 @@ from typing import Any
 
 import ray.train
 
-from cfray.progress import Progress, every_minute
+from cfray.progress import Progress, shown
 
 
 class StepProgress(ray.train.UserCallback):
@@ -22,7 +22,7 @@ class StepProgress(ray.train.UserCallback):
         if self.progress is None:  # made here, as this object travels to the controller
             self.progress = Progress("train", self._steps, finished=step, unit="steps")
             self._lines = ExitStack()
-            self._lines.enter_context(every_minute(self.progress.line))
+            self._lines.enter_context(shown(self.progress.line, self.progress.publish))
         else:
             self.progress.finish(max(0, step - self._step))  # after a failure the steps since the checkpoint come again
         self._step = max(step, self._step)

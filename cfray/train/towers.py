@@ -13,6 +13,7 @@ from cfray.errors import UserError
 from cfray.train.config import ComputeConfig, TrainConfig
 from cfray.train.grad_cache import Features
 from cfray.train.lora import add_lora
+from cfray.train.objective import what_is_read
 
 _IMAGE = "visual."
 _SCALARS = ("logit_scale", "logit_bias")
@@ -61,7 +62,10 @@ class Towers(nn.Module):
 
 
 def choose_trainable(model: nn.Module, config: TrainConfig) -> None:
-    """Freeze what ``trainable`` and ``locked`` leave out; adds the low-rank updates of ``trainable=lora``.
+    """Freeze what ``trainable`` and ``locked`` leave out and what no loss reads; adds the updates of ``trainable=lora``.
+
+    Weight decay would move a weight that no loss reads: its gradient is zero and not missing wherever workers or chunks
+    exchange gradients.
 
     Raises:
         UserError: if a locked prefix is no parameter's, or nothing is left to train.
@@ -74,10 +78,13 @@ def choose_trainable(model: nn.Module, config: TrainConfig) -> None:
                 f"locked={prefix!r} begins no parameter's name of {config.model!r}; names begin with {', '.join(begins)}"
             )
     towers = config.lora.towers if config.trainable == "lora" else config.trainable
+    read = what_is_read(config)
+    scalars = {"logit_scale": read.scale, "logit_bias": read.bias}
 
     def takes(name: str) -> bool:
         tower = "image" if name.startswith(_IMAGE) else "text"
-        return towers in ("both", tower) and not any(name.startswith(prefix) for prefix in config.locked)
+        is_read = tower == "image" or scalars.get(name, read.texts)
+        return is_read and towers in ("both", tower) and not any(name.startswith(prefix) for prefix in config.locked)
 
     if config.trainable == "lora":
         add_lora(model, rank=config.lora.rank, alpha=config.lora.alpha, takes=takes)
@@ -86,7 +93,9 @@ def choose_trainable(model: nn.Module, config: TrainConfig) -> None:
             # A parameter that the model's maker froze stays frozen.
             parameter.requires_grad_(parameter.requires_grad and takes(name))
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise UserError(f"trainable={config.trainable} with locked={config.locked} leaves no parameter to train")
+        raise UserError(
+            f"trainable={config.trainable} with locked={config.locked} leaves no parameter to train that the loss reads"
+        )
 
 
 def valid_indexes(model: nn.Module) -> dict[str, bool]:

@@ -16,6 +16,7 @@ def cluster(s3_server):
     with pytest.MonkeyPatch.context() as environment:  # of the workers; tests that use S3 set their own
         for name, value in s3_server.environment.items():
             environment.setenv(name, value)
+        environment.setenv("RAY_metrics_report_interval_ms", "1000")  # a test asks when Ray forgets a gauge
         ray.init(num_cpus=4, include_dashboard=False, object_store_memory=300 * 2**20, log_to_driver=False)
     yield
     ray.shutdown()

@@ -14,7 +14,8 @@ from cfray.config import build_config
 from cfray.dataset.schema import IMAGE, encode_png
 from cfray.errors import UserError
 from cfray.evaluate.benchmark import Settings
-from cfray.evaluate.config import EvaluateConfig
+from cfray.evaluate.compare import compare
+from cfray.evaluate.config import CompareConfig, EvaluateConfig
 from cfray.evaluate.embeddings import Encoder
 from cfray.evaluate.labelled import Labelled, LabelledConfig
 from cfray.evaluate.suite import evaluate
@@ -105,6 +106,31 @@ def test_only_missing_parts_are_embedded_again(run, portraits, tuned, tmp_path, 
     assert "[embed] 76 images with 2 models in one pass" in printed
     assert "76/76 images" in printed
     assert files[0].is_file()
+
+
+def test_compare_with_inferred_groups(run, portraits, tuned, tmp_path):
+    groups = {"infer": "clip", "prompts": "attributes-world"}
+    config = recipe(
+        CompareConfig, tmp_path / "compare", portraits, benchmarks=[labelled(portraits), labelled(portraits, groups=groups)],
+        models={
+            "base": {"model": "world:clip"},
+            "half": {"model": "world:clip", "tuned": tuned, "alpha": 0.5},
+            "full": {"model": "world:clip", "tuned": tuned, "alpha": 1},
+        },
+        sheets=["doctor"], sheet_images=2, workers=1, cache=run[0].settings.cache,
+    )  # fmt: skip
+    result = compare(config)["result"]
+    inferred = [point["fairness"]["portraits_inferred_jobs"]["gender"] for point in result["models"].values()]
+    assert inferred[0]["inferred"]["model"] == "world:clip"
+    assert inferred[0]["inferred"]["agreement"]["accuracy"] > 0.9
+    assert {json.dumps(summary["inferred"]) for summary in inferred} == {json.dumps(inferred[0]["inferred"])}
+    difference = result["differences"]["full"]["fairness"]["portraits_inferred_jobs"]["gender"]["maxskew@20"]["uniform"]
+    assert difference["low"] <= difference["value"] <= difference["high"]
+    sheets = (tmp_path / "compare" / "sheets.html").read_text()
+    assert "portraits, jobs" in sheets and "portraits inferred, jobs" in sheets
+    assert sheets.count("data:image/jpeg") == 2 * 3 * 2
+    for name in ("compare.json", "compare.csv", "compare.txt", "compare.html", "read.json"):
+        assert (tmp_path / "compare" / name).stat().st_size
 
 
 @pytest.mark.slow

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import torch
+from safetensors.torch import save
 
 from cfray.config import build_config, config_hash
 from cfray.dataset import store
@@ -67,6 +69,32 @@ def test_failed_sets_are_marked_and_made_again_on_request(cluster, tmp_path, run
     assert sorted(store.finished_ids(data)) == plan["set_id"].to_pylist()
 
 
+def test_an_s3_that_breaks_loses_and_doubles_nothing(cluster, object_store, monkeypatch):
+    plan, data = plan_of(60), object_store.create_bucket("breaking") + "/sets"
+    store.write_table(f"{data}/{store.PLAN}", plan)
+    before = sum(object_store.faults.values())
+    monkeypatch.setattr(object_store, "kinds", ("500", "503", "broken", "stall"))
+    monkeypatch.setattr(object_store, "stall", 0.5)  # seconds
+    # So many that some of this run's few requests fail, and so few that none fails as often as it is repeated.
+    object_store.share = 1 / 3
+    run_at_once(picky_pools(Path("nowhere")), plan, data, 4)
+    object_store.share = 0.0
+    assert sum(object_store.faults.values()) > before
+    assert sorted(store.finished_ids(data)) == plan["set_id"].to_pylist()
+    assert store.count_sets(data).kept == 60
+
+
+def test_a_bucket_that_is_full_ends_the_job_and_the_next_run_goes_on(cluster, object_store, tmp_path):
+    plan, data = plan_of(6), f"{object_store.create_bucket('full')}/sets"
+    store.write_table(f"{data}/{store.PLAN}", plan)
+    object_store.full = "quota"
+    with pytest.raises(UserError, match=f"^no space left to write '{data}/parts/[^']+'; free some and run the job again"):
+        run_at_once(picky_pools(tmp_path), plan, data, 3)
+    object_store.full = None
+    run_at_once(picky_pools(tmp_path), store.missing_rows(data), data, 3)
+    assert sorted(store.finished_ids(data)) == plan["set_id"].to_pylist()
+
+
 @pytest.mark.slow
 def test_a_node_that_vanishes_loses_and_doubles_nothing():
     # In a process of its own: only a cluster of several nodes has one that can be killed.
@@ -121,6 +149,7 @@ def test_a_recipe_whose_every_set_fails_is_no_finished_run(cluster, tmp_path):
     [
         ({"masks": {"model": "{empty}"}}, "has no config.json"),
         ({"base": {"model": "{pickled}"}}, "has no safetensors weights"),
+        ({"masks": {"model": "{cut}"}}, r"cut/model.safetensors' are damaged \(.*\); copy the model again"),
         ({"base": {"model": "world:text-to-image", "vae": "../no"}}, "model folder '../no' not found"),
         ({"inpaint": {"model": "https://host/model"}}, "is no folder and no Hugging Face id"),
         ({"masks": {"model": "owner/model; rm"}}, "is no folder and no Hugging Face id"),
@@ -128,14 +157,17 @@ def test_a_recipe_whose_every_set_fails_is_no_finished_run(cluster, tmp_path):
     ],
 )
 def test_models_that_cannot_be_read_are_refused_before_anything_is_written(cluster, tmp_path, changes, message):
-    folders = {name: tmp_path / name for name in ("empty", "pickled")}
+    folders = {name: tmp_path / name for name in ("empty", "pickled", "cut")}
     for folder in folders.values():
         folder.mkdir()
     (folders["pickled"] / "model_index.json").write_text("{}")
     (folders["pickled"] / "weights.bin").write_bytes(b"pickle")
-    changes = json.loads(
-        json.dumps(changes).replace("{empty}", str(folders["empty"])).replace("{pickled}", str(folders["pickled"]))
-    )
+    (folders["cut"] / "config.json").write_text("{}")
+    (folders["cut"] / "model.safetensors").write_bytes(save({"weight": torch.ones(64)})[:-1])
+    written = json.dumps(changes)
+    for name, folder in folders.items():
+        written = written.replace(f"{{{name}}}", str(folder))
+    changes = json.loads(written)
     with pytest.raises(UserError, match=message):
         generate(small_recipe(tmp_path / "run", **changes))
     assert not (tmp_path / "run").exists()

@@ -15,8 +15,8 @@ import yaml
 from cfray.dataset import store
 from tests.integration.conftest import REPOSITORY, small_recipe
 
-# One process after the other: a job must not join the cluster of the test session.
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | {"PYTHONUNBUFFERED": "1"}
+# A job must join neither the cluster of the test session nor a dead one, whose address Ray keeps in a file.
+ENVIRONMENT = os.environ | {"RAY_ADDRESS": "local", "PYTHONUNBUFFERED": "1"}
 
 
 def run(job, *arguments, timeout=900):

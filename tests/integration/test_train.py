@@ -1,11 +1,18 @@
+import json
 import os
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import open_clip
 import psutil
 import pytest
 import torch
+import yaml
 from transformers import CLIPModel
 
 import cfray.clip
@@ -14,6 +21,7 @@ from cfray.config import build_config
 from cfray.errors import UserError
 from cfray.train.config import TrainConfig
 from cfray.train.job import train
+from tests.integration.conftest import REPOSITORY
 
 
 def recipe(output, data, **changes) -> TrainConfig:
@@ -51,6 +59,18 @@ def test_two_workers_train_what_one_trains(dataset, one_worker, tmp_path):
     moved = torch.cat([(one[key] - base[key]).flatten() for key in base])
     apart = torch.cat([(one[key] - both[key]).flatten() for key in base])
     assert apart.norm() < 0.02 * moved.norm()
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_a_timm_and_a_hugging_face_tower_train(dataset, lit_folder, tmp_path):
+    record = train(recipe(tmp_path / "run", dataset, model=lit_folder, steps=2))
+    before, after = load_clip(lit_folder).model.state_dict(), state(record)
+    assert before.keys() == after.keys()
+    for tower in ("visual.trunk.", "text.transformer."):
+        assert any(not torch.equal(before[key], after[key]) for key in before if key.startswith(tower))
+    assert not (tmp_path / "run" / "huggingface").exists()
+    assert all(row["loss"] > 0 for row in record["result"]["curve"])
 
 
 def test_a_finished_run_is_not_repeated(one_worker):
@@ -91,13 +111,17 @@ def test_a_tower_that_is_left_out_stays_as_it_was(dataset, tmp_path, trainable, 
 def test_every_loss_trains_on_two_workers(dataset, tmp_path, loss):
     record = train(recipe(tmp_path / "run", dataset, workers=2, steps=2, loss=loss))
     assert record["result"]["curve"][-1]["loss"] > 0
+    if loss == {"beta_clip": 0}:
+        before, after = load_clip("world:clip").model.state_dict(), state(record)
+        assert all(torch.equal(before[key], after[key]) for key in before if not key.startswith("visual."))
+        assert record["result"]["valid_indexes"] == {"text": True, "image": False}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"workers": 3}, "sets_per_batch=4 is not a multiple of workers=3"),
-        ({"workers": 40, "sets_per_batch": 40}, "workers=40 with 1 CPUs each .* need 40 CPUs, the cluster has 4"),
+        ({"cpus_per_worker": 40}, "workers=1 with 40 CPUs each .* need 40 CPUs, the cluster has 4"),
         ({"sets_per_batch": 400}, "sets_per_batch=400 needs as many kept sets"),
         ({"chunks": 5}, "chunks=5 is more than the 4 sets"),
         ({"images_per_set": 1}, "images_per_set=1 leaves no counterfactual"),
@@ -114,20 +138,56 @@ def test_what_cannot_run_is_refused_before_anything_is_written(dataset, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-LONG = {"steps": 60, "checkpoint_every": 5, "sets_per_batch": 2, "huggingface": False}
+# Sixty short steps of two workers, so that most of the run is still to come when its first checkpoint is there.
+LONG = {"steps": 60, "checkpoint_every": 5, "sets_per_batch": 2, "workers": 2, "huggingface": False}
 
 
-def checkpoints_in(output: Path) -> list[Path]:
-    return list((output / "ray").glob("*/checkpoint_*/state.pt"))
+@pytest.fixture(scope="module")
+def undisturbed(dataset, tmp_path_factory):
+    return state(train(recipe(tmp_path_factory.mktemp("undisturbed") / "run", dataset, **LONG)))
 
 
-def wait_for_checkpoint(output: Path) -> None:
-    deadline = time.monotonic() + 900
-    while not checkpoints_in(output):
-        assert time.monotonic() < deadline
+def wait_for_checkpoint(output: Path, is_running: Callable[[], bool]) -> None:
+    while not list((output / "ray").glob("*/checkpoint_*/state.pt")):
+        assert is_running(), "the run ended before its first checkpoint"
         time.sleep(0.01)
 
 
-def _under_this_session(process: psutil.Process) -> bool:
-    """Whether a Ray worker belongs to the cluster that this test session started."""
-    return any(parent.pid == os.getpid() for parent in process.parents())
+def train_workers() -> list[psutil.Process]:
+    """Workers of Ray Train in the cluster that this test session started."""
+    ours = {process.pid for process in psutil.Process().children(recursive=True)}
+    processes = psutil.process_iter(["cmdline"])
+    return [p for p in processes if p.pid in ours and "RayTrainWorker" in " ".join(p.info["cmdline"] or [])]
+
+
+@pytest.mark.slow
+def test_a_run_whose_worker_was_killed_ends_with_the_same_weights(dataset, undisturbed, tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(train, recipe(tmp_path / "run", dataset, **LONG))
+        wait_for_checkpoint(tmp_path / "run", lambda: not run.done())
+        victim = train_workers()[0]
+        victim.kill()
+        victim.wait(60)
+        assert not run.done()
+        after = state(run.result())
+    assert all(torch.equal(undisturbed[key], after[key]) for key in undisturbed)
+
+
+@pytest.mark.slow
+def test_a_run_whose_driver_was_killed_ends_with_the_same_weights(dataset, undisturbed, tmp_path):
+    file = tmp_path / "train.yaml"
+    file.write_text(yaml.safe_dump(recipe(tmp_path / "run", dataset, **LONG).model_dump(mode="json")))
+    command = [sys.executable, "jobs/train.py", "--config", str(file)]
+    environment = os.environ | {"RAY_ADDRESS": "local"}
+    victim = subprocess.Popen(command, cwd=REPOSITORY, env=environment, start_new_session=True)
+    wait_for_checkpoint(tmp_path / "run", lambda: victim.poll() is None)
+    os.killpg(victim.pid, signal.SIGKILL)
+    victim.wait()
+    assert not (tmp_path / "run" / "checkpoint").exists()
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"result: {tmp_path / 'run' / 'checkpoint'}"
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    assert len(record["started"]) == 2
+    after = state(record)
+    assert all(torch.equal(undisturbed[key], after[key]) for key in undisturbed)

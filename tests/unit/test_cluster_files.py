@@ -9,6 +9,8 @@ import yaml
 from ray._private.runtime_env.packaging import create_package
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from cfray.cluster import WAIT
+
 REPOSITORY = Path(__file__).parents[2]
 
 # Fields of KubeRay 1.5.1's types RayJobSpec, RayClusterSpec and its groups, and of the parts of a pod that are used here.
@@ -64,6 +66,12 @@ def test_no_key_in_the_files_and_the_dashboard_on_loopback(cluster):
     assert "--dashboard-host=127.0.0.1" in head
     assert "--num-cpus=0" in head
     assert "RAY_AUTH_MODE=token" in " ".join(cluster["docker"]["run_options"])
+
+
+def test_jobs_wait_for_nodes_that_start_on_request(cluster):
+    assert "--env CFRAY_WAIT_FOR_NODES=1200" in cluster["docker"]["run_options"]
+    (head,) = _job()["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    assert head["env"] == [{"name": WAIT, "value": "1200"}]
 
 
 def test_the_image_is_of_the_pinned_ray(cluster):

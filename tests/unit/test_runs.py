@@ -55,6 +55,18 @@ def run(monkeypatch, capsys, arguments, job):
     return capsys.readouterr().out
 
 
+def test_a_key_that_came_later_has_its_default_in_older_runs(tmp_path):
+    record = Record(str(tmp_path), "train", CONFIG)
+    record.start()
+    record.finish()
+    older = json.loads((tmp_path / "record.json").read_text())
+    del older["config"]["seed"], older["config"]["loss"]["beta_cf"]
+    (tmp_path / "record.json").write_text(json.dumps(older | {"config_hash": "of then"}))
+    assert finished_record(str(tmp_path), CONFIG)["config_hash"] == "of then"
+    with pytest.raises(UserError, match=r"another configuration \(seed: 0 there, 1 here\)"):
+        finished_record(str(tmp_path), build_config(TrainConfig, TRAIN | {"seed": 1}))
+
+
 def test_the_last_line_is_the_result(monkeypatch, capsys):
     out = run(monkeypatch, capsys, [f"{key}={value}" for key, value in TRAIN.items()], lambda config: config.output)
     assert out.splitlines()[-1] == "result: o"
@@ -73,3 +85,15 @@ def test_user_errors_are_one_line_and_exit_2(monkeypatch, capsys):
 def test_other_errors_keep_their_traceback(monkeypatch, capsys):
     with pytest.raises(ZeroDivisionError):
         run(monkeypatch, capsys, [f"{key}={value}" for key, value in TRAIN.items()], lambda config: str(1 / 0))
+
+
+def test_a_worker_whose_disk_is_full_ends_the_job_with_one_line(monkeypatch, capsys):
+    def job(config):
+        raise RuntimeError("Training failed:\n[Rank 0]\nOSError: [Errno 28] No space left on device: 'x'\n")
+
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, capsys, [f"{key}={value}" for key, value in TRAIN.items()], job)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: no space left (OSError: [Errno 28] No space left on device: 'x'); free some and run the job again: it goes on\n"
+    )

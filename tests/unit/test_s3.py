@@ -125,3 +125,18 @@ def test_the_connection_keeps_its_endpoint_and_retries_in_a_worker(bucket, objec
         stream.write(b"x")
     object_store.share = 0.0
     assert storage.read_bytes(f"{bucket}/file") == b"x"
+
+
+@pytest.mark.parametrize("kind", ["quota", "bucket quota", "disks"])
+def test_a_full_storage_is_one_line(bucket, object_store, tmp_path, kind):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "large.bin").write_bytes(bytes(12 * 2**20))
+    (tmp_path / "small").write_bytes(b"x")
+    object_store.full = kind
+    with pytest.raises(UserError, match=f"no space left to write '{bucket}/parts/one'; free some and run the job again"):
+        storage.write_bytes(f"{bucket}/parts/one", b"x")
+    with pytest.raises(UserError, match=f"no space left to write '{bucket}/parts/large.bin'; free some"):
+        storage.upload_folder(tmp_path, bucket)
+    object_store.full = None
+    storage.upload_folder(tmp_path, bucket)
+    assert storage.read_bytes(f"{bucket}/parts/large.bin") == bytes(12 * 2**20)

@@ -64,8 +64,9 @@ def test_files_come_in_the_order_of_s3(tmp_path):
     assert list(storage.list_files(str(tmp_path))) == sorted(str(tmp_path / name) for name in names)
 
 
-def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch, error):
+    monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(error, os.strerror(error))))
     with pytest.raises(UserError, match="no space left to write .*file'; free some and run the job again"):
         storage.write_bytes(str(tmp_path / "file"), b"new")
     assert os.listdir(tmp_path) == []

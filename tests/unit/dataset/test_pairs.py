@@ -1,5 +1,6 @@
 import io
 import tarfile
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -7,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cfray.dataset.pairs import read_pairs
+from cfray.dataset.pairs import count_pairs, read_pairs
 from cfray.dataset.schema import IMAGE, encode_png
 from cfray.errors import UserError
 
@@ -47,6 +48,21 @@ def test_shards_and_parquet_give_pictures_with_their_captions(tmp_path):
     assert pairs.captions == [["one"], ["two"], ["three", "III"], ["four"]]
     assert levels(read_pairs(str(tmp_path), captions=True, limit=3)) == [1, 2, 3]
     assert read_pairs(str(tmp_path), captions=False).captions == []
+    assert count_pairs(str(tmp_path), captions=True) == count_pairs(str(tmp_path), captions=False) == 4
+
+
+def test_pictures_are_counted_without_reading_them(tmp_path):
+    images = pa.array([{"bytes": np.random.default_rng(n).bytes(2**16), "path": None} for n in range(8)], IMAGE)
+    pq.write_table(pa.table({"image": images, "caption": ["a thing"] * 8}), tmp_path / "1.parquet")
+    shard(tmp_path / "2.tar", {"x.png": b"1" * 2**20, "x.txt": b"one", "y.png": b"2" * 2**20, "y.txt": b"two"})
+    tracemalloc.start()
+    assert count_pairs(str(tmp_path), captions=True) == 10
+    _, python = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert python < 2**19
+    (tmp_path / "3.tar").write_bytes(b"no tar at all" * 99)
+    with pytest.raises(UserError, match="3.tar' is damaged or compressed"):
+        count_pairs(str(tmp_path), captions=True)
 
 
 def test_damage_is_named(tmp_path):

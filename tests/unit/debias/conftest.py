@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 from torchvision import transforms
 
 from cfray.clip.model import ClipModel
 from cfray.debias.data import DebiasData
-from cfray.world import corpora
+from tests.portraits import write_faces
 
 DIM, NOUNS, TEMPLATES = 24, 40, 3
 
@@ -114,22 +112,10 @@ def tokenize(texts):
 @pytest.fixture
 def tiny_clip() -> ClipModel:
     preprocess = transforms.Compose([transforms.Resize((8, 8)), transforms.ToTensor()])
-    return ClipModel(TinyModel(), preprocess, tokenize, None)
+    return ClipModel(TinyModel(), preprocess, tokenize, {})
 
 
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory):
     """A folder with 48 portraits of the world and ``labels.csv``."""
-    folder = tmp_path_factory.mktemp("faces")
-    corpus = corpora.portraits(48, 7)
-    rows = [
-        {"file": f"{i}.png", "gender": corpus.labels["gender"][i], "skin_tone": corpus.labels["skin_tone"][i]}
-        for i in range(48)
-    ]
-    for i, picture in enumerate(corpus.pictures):
-        Image.fromarray(picture).save(folder / f"{i}.png")
-    with (folder / "labels.csv").open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return folder
+    return write_faces(tmp_path_factory.mktemp("faces"), 48, 7)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import runpy
 import zlib
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from torchvision import transforms
 from cfray.clip.model import ClipModel, load_clip
 from cfray.evaluate.benchmark import Settings
 
-ROOT = Path(__file__).parents[3]
 COLOURS = {"red": (220, 10, 10), "green": (10, 220, 10), "blue": (10, 10, 220)}
 
 
@@ -47,7 +44,7 @@ def tokenize(texts):
 @pytest.fixture
 def clip():
     preprocess = transforms.Compose([transforms.Resize((8, 8)), transforms.ToTensor()])
-    return ClipModel(ColourModel(), preprocess, tokenize, None)
+    return ClipModel(ColourModel(), preprocess, tokenize, {})
 
 
 @pytest.fixture
@@ -69,16 +66,6 @@ def paint():
 
 
 @pytest.fixture(scope="session")
-def real_data():
-    """The folder of real material, from CFRAY_REAL_DATA or beside the repository."""
-    folder = Path(os.environ.get("CFRAY_REAL_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "fairface").is_dir():
-        pytest.skip(f"real material not found at {folder}; set CFRAY_REAL_DATA")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def lit_clip(real_data, tmp_path_factory):
+def lit_clip(lit_folder):
     """The real-photo model, loaded as users load theirs."""
-    export = runpy.run_path(str(ROOT / "benchmarks" / "lit_effnet_minilm.py"))["export"]
-    return load_clip(str(export(real_data / "models" / "lit_effnet_minilm", tmp_path_factory.mktemp("lit"))))
+    return load_clip(lit_folder)

@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
@@ -90,6 +91,15 @@ def test_the_page_has_bars_and_maps_and_escapes_names(result):
     assert "difference to base" in page
     assert "<b>" not in page
     assert "faces/1.jpg" in render_sheets({"faces": {"boss": {"base": [("faces/1.jpg", b"x")]}}})
+
+
+def test_names_of_models_that_measure_alike_do_not_cover_each_other(result):
+    result["models"]["fairer"] = result["models"]["fair"]
+    result["differences"]["fairer"] = result["differences"]["fair"]
+    heights = re.findall(r'<text x="[^"]*" y="([^"]*)" class="label-series"', render_comparison(result))
+    charts = np.array(heights, float).reshape(-1, 3)
+    assert len(charts)
+    assert np.diff(np.sort(charts, axis=1), axis=1).min() >= 15.9
 
 
 def test_models_of_different_preprocessing_share_one_decoding(clip, settings, tmp_path, paint, monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cfray.clip.model import load_clip
 from cfray.errors import UserError
 from cfray.evaluate.embedding_files import weights_hash
 from cfray.evaluate.embeddings import Encoder
@@ -50,6 +51,15 @@ def test_changed_weights_images_and_preprocessing_are_embedded_anew(clip, settin
     clip.preprocess.transforms[0].size = (4, 4)
     Encoder(clip, settings).images(gallery())
     assert clip.model.images_seen == seen + 15
+
+
+def test_each_precision_keeps_its_own_and_bfloat16_is_close(settings, gallery):
+    clip = load_clip("world:clip")
+    exact = Encoder(clip, settings).images(gallery()).vectors
+    fast = Encoder(clip, replace(settings, precision="bf16")).images(gallery()).vectors
+    assert fast.dtype == np.float32 and not np.array_equal(exact, fast)
+    assert (exact * fast).sum(axis=1).min() > 0.999
+    np.testing.assert_array_equal(Encoder(clip, settings).images(gallery()).vectors, exact)
 
 
 def test_many_weights_share_one_decoding(clip, settings, gallery, monkeypatch):

@@ -98,3 +98,13 @@ def test_labels_are_needed_where_nothing_is_inferred(setup, settings):
     config = LabelledConfig(name="shop", images=str(folder / "images"), attributes=["hue"], ranking={"k": [4]})
     with pytest.raises(UserError, match="shop has no labels file.*groups: {infer: clip}"):
         Labelled(config, settings)
+
+
+def test_labelled_people_have_contact_sheets(setup, clip, settings):
+    folder, ranking = setup
+    ranking["groups"]["model"] = "a model"
+    config = LabelledConfig(name="shop", images=str(folder / "images"), attributes=["hue"], ranking=ranking)
+    (people,) = Labelled(config, settings).people
+    assert people.has_concept("red") and not people.has_concept("mauve")
+    tops = people.top_pictures(clip, ["red"], 2)
+    assert [len(pictures) for pictures in tops["colours"].values()] == [2]
