@@ -1,11 +1,12 @@
 """Train the demo's model with parts left out or exchanged and print one row each: ``python -m benchmarks.ablation``.
 
-Needs the demo's data set (``make demo``); the whole-person masks get a data set of their own. Results go below
-runs/ablation; finished runs are not repeated.
+Needs the finished demo (``make demo``), which is the row with both losses; the whole-person masks get a data set of their
+own. Results go below runs/ablation; finished runs are not repeated.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import ray
@@ -28,7 +29,6 @@ ALPHAS = [0.0, 1.0]
 
 # Changes to the demo's training; `masks` chooses the data set and `rehearsal` the entries that stay.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "both losses": {},
     "CLIP loss alone": {"loss": {"beta_cf": 0.0}},
     "counterfactual loss alone": {"loss": {"beta_clip": 0.0}},
     "one-per-set targets": {"loss": {"clip_targets": "one_per_set"}},
@@ -45,7 +45,7 @@ def main() -> None:
     places = {"body": f"{data['output']}/sets", "person": f"{OUTPUT}/sets-person"}
     masks = data["generate"]["masks"] | {"region": "person", "max_area": 0.9}
     generate(build_config(GenerateConfig, data["generate"] | {"output": places["person"], "masks": masks}))
-    evaluations = {}
+    evaluations = {"both losses": json.loads(storage.read_bytes(f"{data['output']}/evaluate/record.json"))}
     for name, changes in SETTINGS.items():
         place = f"{OUTPUT}/{name.replace(' ', '-')}"
         changes = dict(changes)

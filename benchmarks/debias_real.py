@@ -62,6 +62,7 @@ METHODS: dict[str, Callable[[int], JointConfig | ClipClipConfig | BiasedPromptsC
     "closed form": lambda seed: ClosedFormConfig(),
 }
 VARIANTS = {
+    "published": published(),
     "published without L_ba": published(alignment=0, counterfactual=1),
     "published without L_cd": published(alignment=1, counterfactual=0),
     "published, sign -1": published(sign=-1),
@@ -71,6 +72,7 @@ VARIANTS = {
     "published, rate 1e-4, queue 0": published(learning_rate=1e-4, queue=0),
     "published, rate 1e-4, without L_ba": published(learning_rate=1e-4, alignment=0, counterfactual=1),
     "published, rate 1e-4, without L_ba, sign -1": published(learning_rate=1e-4, alignment=0, counterfactual=1, sign=-1),
+    "gated": JointConfig(),
     "gated without proximity": JointConfig(gated=GatedForm(proximity=0)),
     "gated without L_bal": JointConfig(gated=GatedForm(balance=0)),
     "gated, 4 ranks": JointConfig(gated=GatedForm(rank=4)),
@@ -187,12 +189,10 @@ def quality_table(rows: list[Row], base: Measured) -> list[str]:
     return lines
 
 
-def short_table(rows: list[Row], base: Measured) -> list[str]:
+def short_table(rows: Iterator[Row], base: Measured) -> Iterator[str]:
     """One line a row: excess left of adjectives and occupations (pool, MaxSkew and NDKL), and what accuracy changed."""
-    lines = [
-        "\n| variant | adjectives: gender MaxSkew, NDKL | race | occupations: gender | race | IdenProf | R@5 text→image "
-        "| R@5 image→text | ABLE gender | race | named gender | race |", "|---|" + "---|" * 11,
-    ]  # fmt: skip
+    heads = "adjectives: gender MaxSkew, NDKL | race | occupations: gender | race | IdenProf | R@5 text→image | R@5 image→text"
+    yield f"\n| variant | {heads} | ABLE gender | race | named gender | race |\n|---|{'---|' * 11}"
     for label, (m, *_) in rows:
         left = [
             ", ".join(f"{100 * excess(m, base, prompts, a, metric, 'pool'):.0f} %" for metric in ("maxskew", "ndkl"))
@@ -202,8 +202,7 @@ def short_table(rows: list[Row], base: Measured) -> list[str]:
         ables = [able(m.accuracy, m.value("adjectives", a, "maxskew")["value"]) for a in ATTRIBUTES]
         cells = [*left, *(f"{100 * c:+.2f}" for c in changes), *(f"{100 * a:.2f}" for a in ables)]
         cells += [f"{100 * m.named[a]:.1f}" for a in ATTRIBUTES]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    return lines
+        yield f"| {label} | {' | '.join(cells)} |"
 
 
 def interval_table(rows: list[Row]) -> list[str]:
@@ -250,7 +249,8 @@ def main() -> None:
         print("\n".join(interval_table(rows)), flush=True)
     for part in ("strengths", "variants"):
         if part in arguments.parts:
-            print("\n".join(short_table(list(getattr(comparison, part)()), comparison.base)), flush=True)
+            for line in short_table(getattr(comparison, part)(), comparison.base):
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

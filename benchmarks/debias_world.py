@@ -54,13 +54,13 @@ def published(seed: int, **changes: float | bool) -> JointConfig:
 METHODS: dict[str, Callable[[int], MethodConfig]] = {
     "joint": lambda seed: JointConfig(gated=GatedForm(seed=seed)),
     "joint, without image counterfactuals": lambda seed: JointConfig(gated=GatedForm(seed=seed, image_counterfactuals=False)),
-    "joint, published": lambda seed: published(seed),
-    "joint, published, without image counterfactuals": lambda seed: published(seed, image_counterfactuals=False),
     "CLIP-clip": lambda seed: ClipClipConfig(seed=seed),
     "biased prompts": lambda seed: BiasedPromptsConfig(),
     "closed form": lambda seed: ClosedFormConfig(),
+    "joint, published": lambda seed: published(seed),
+    "joint, published, without image counterfactuals": lambda seed: published(seed, image_counterfactuals=False),
 }
-STACKED = ("joint", "closed form")
+STACKED = ("joint", "joint, without image counterfactuals", "closed form")
 
 
 class Run:
@@ -90,10 +90,10 @@ def rows(runs: list[Run], measure: Callable[[ClipModel], Measurement]) -> Iterat
 
     yield "base", [measure(runs[0].base)]
     yield f"CFα ({', '.join(f'{run.alpha:g}' for run in runs)})", [measure(run.blend) for run in runs]
-    for label in METHODS:
-        yield label, [fitted(run.base, run.data, label, seed) for run, seed in seeds(label)]
     for label in STACKED:
         yield f"CFα + {label}", [fitted(run.blend, run.blended_data, label, seed) for run, seed in seeds(label)]
+    for label in METHODS:
+        yield label, [fitted(run.base, run.data, label, seed) for run, seed in seeds(label)]
 
 
 def value(found: Measurement, gallery: str, attribute: str, metric: str, key: str = "value") -> float:

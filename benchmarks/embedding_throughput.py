@@ -38,11 +38,11 @@ def theirs(clip: ClipModel, folder: Path, count: int, amp: bool) -> None:
     run_classification(clip.model, torch.randn(clip.model.visual.output_dim, 2), loader, "cpu", amp=amp)
 
 
-def ours(clip: ClipModel, folder: Path, count: int) -> None:
+def ours(clip: ClipModel, folder: Path, count: int, precision: str) -> None:
     """cfray's embedding of the same files."""
     gallery = Gallery("photos", tuple(list_images(str(folder)).values())[:count])
     with tempfile.TemporaryDirectory() as cache:
-        settings = Settings(cache=cache, batch_size=BATCH, decode_threads=WORKERS)
+        settings = Settings(cache=cache, batch_size=BATCH, decode_threads=WORKERS, precision=precision)
         embed_in_one_pass([Weighted(clip)], gallery.parts(), settings)
 
 
@@ -70,7 +70,8 @@ def main() -> None:
     runs = {
         "CLIP_benchmark, --amp (its default)": lambda: theirs(clip, arguments.images, arguments.count, amp=True),
         "CLIP_benchmark, --no_amp": lambda: theirs(clip, arguments.images, arguments.count, amp=False),
-        "cfray": lambda: ours(clip, arguments.images, arguments.count),
+        "cfray, precision: bf16": lambda: ours(clip, arguments.images, arguments.count, "bf16"),
+        "cfray": lambda: ours(clip, arguments.images, arguments.count, "fp32"),
     }
     times = {name: [] for name in runs}
     for _ in range(arguments.repeat):
@@ -78,8 +79,9 @@ def main() -> None:
             times[name].append(processor_time(run))
     per_image = {name: 1e3 * statistics.median(values) / arguments.count for name, values in times.items()}
     for name, milliseconds in per_image.items():
-        ratio = milliseconds / per_image["cfray"]
-        print(f"{name}: {milliseconds:.1f} ms of processor time an image, {ratio:.2f} times cfray's")
+        against = {other: milliseconds / per_image[other] for other in ("cfray, precision: bf16", "cfray")}
+        ratios = ", ".join(f"{ratio:.2f} times that of {other}" for other, ratio in against.items())
+        print(f"{name}: {milliseconds:.1f} ms of processor time an image ({ratios})")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import threading
 import time
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from benchmarks.simulated import plan_of, pretended_cluster, sleeping
 from cfray import storage
@@ -53,26 +53,32 @@ def main() -> None:
 def one_round(data: str, sets: int) -> Counter[str]:
     counts: Counter[str] = Counter()
     write_table(storage.join(data, PLAN), plan_of(sets))
-    with pretended_cluster(2, GPUS, 2) as (cluster, workers):
-        killer = threading.Thread(target=_kill_one, args=(data, cluster, workers, counts), daemon=True)
-        killer.start()
-        while (missing := missing_rows(data)).num_rows:
-            pools = [sleeping(pool, SECONDS[pool.name], payload=20_000) for pool in POOLS]
-            try:
-                run_at_once(pools, missing, data, 8)
-            except Exception as error:  # Whatever ends a run; what matters is that the next one finishes it.
-                print(f"run ended: {type(error).__name__}: {str(error).splitlines()[0][:200]}", flush=True)
-                counts["reruns"] += 1
-        killer.join(timeout=60)
+    with pretended_cluster(2, GPUS, 2) as (cluster, workers), ThreadPoolExecutor(1) as thread:
+        job = thread.submit(_run_to_the_end, data, counts)
+        _kill_one(data, cluster, workers, counts, job)
+        job.result()
     found = Counter(finished_ids(data))
     counts["lost"] += len(set(plan_of(sets)["set_id"].to_pylist()) - set(found))
     counts["doubled"] += sum(n > 1 for n in found.values())
     return counts
 
 
-def _kill_one(data: str, cluster, workers: list, counts: Counter[str]) -> None:
-    """Kill a node when a third part has been written, and let another join."""
+def _run_to_the_end(data: str, counts: Counter[str]) -> None:
+    while (missing := missing_rows(data)).num_rows:
+        pools = [sleeping(pool, SECONDS[pool.name], payload=20_000) for pool in POOLS]
+        try:
+            run_at_once(pools, missing, data, 8)
+        except Exception as error:  # Whatever ends a run; what matters is that the next one finishes it.
+            print(f"run ended: {type(error).__name__}: {str(error).splitlines()[0][:200]}", flush=True)
+            counts["reruns"] += 1
+
+
+def _kill_one(data: str, cluster, workers: list, counts: Counter[str], job: Future) -> None:
+    """Kill a node when a third part has been written, and let another join, which Ray allows in the main thread only."""
     while sum(1 for _ in storage.list_files(storage.join(data, PARTS), ".parquet")) < 3:
+        if job.done():
+            job.result()
+            raise RuntimeError("the job ended before a node was killed; give it more sets")
         time.sleep(0.2)
     cluster.remove_node(workers[0], allow_graceful=False)
     counts["kills"] += 1

@@ -33,7 +33,7 @@ from cfray.evaluate.one_pass import Weighted, embed_in_one_pass
 def random_clip(architecture: str) -> ClipModel:
     """A CLIP of open_clip's architecture with random weights; speed does not depend on them."""
     model, _, preprocess = open_clip.create_model_and_transforms(architecture, pretrained=None)
-    return ClipModel(model.eval(), preprocess, open_clip.get_tokenizer(architecture), None)
+    return ClipModel(model.eval(), preprocess, open_clip.get_tokenizer(architecture), {})
 
 
 def blends(clip: ClipModel, count: int) -> list[Weighted]:

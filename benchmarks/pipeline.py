@@ -4,7 +4,8 @@
 
 Both make the same sets with the models of the embedded world. The loop calls stage after stage on batches of the recipe's
 size in one process with ``cores`` torch threads; the job's actors hold the same cores together, one thread each. Start-up is
-apart: time runs from the first call of a stage to the end of the last one. The bytes of both are compared.
+apart: time runs from the first call of a stage to the end of the last one. The bytes of both are compared; with another
+number of threads torch rounds some products otherwise, which a PNG shows.
 """
 
 from __future__ import annotations
@@ -39,10 +40,11 @@ def main() -> None:
         plan = make_plan(config).slice(0, arguments.sets)
         looped, loop_seconds = loop(config, plan, arguments.cores)
         job_seconds = job(config, plan, arguments.cores)
-        same = _pictures(looped) == _pictures(read_sets(folder, status=None))
+        ours, theirs = _pictures(read_sets(folder, status=None)), _pictures(looped)
+        differing = sum(ours[set_id] != images for set_id, images in theirs.items())
     print(f"{plan.num_rows} sets of {arguments.variants} variants, {arguments.steps} steps, {arguments.cores} cores")
     print(f"loop: {plan.num_rows / loop_seconds:.2f} sets/s; job: {plan.num_rows / job_seconds:.2f} sets/s")
-    print(f"throughput, job to loop: {loop_seconds / job_seconds:.2f}; the same bytes: {same}")
+    print(f"throughput, job to loop: {loop_seconds / job_seconds:.2f}; sets with other bytes: {differing}")
 
 
 def recipe(folder: str, arguments: argparse.Namespace) -> GenerateConfig:

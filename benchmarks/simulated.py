@@ -81,15 +81,24 @@ def plan_of(sets: int, attempts: int = 1) -> pa.Table:
 
 
 @contextmanager
-def pretended_cluster(nodes: int, gpus: float, cpus: float) -> Iterator[tuple[Cluster, list]]:
-    """A head without GPUs and ``nodes`` nodes with ``gpus`` GPUs and ``cpus`` CPUs each; Ray is connected to it."""
-    head = {"num_cpus": 4, "include_dashboard": False, "object_store_memory": 300 * MIB}
+def local_cluster(nodes: int, cpus: float, gpus: float = 0, head_cpus: float = 0) -> Iterator[tuple[Cluster, list]]:
+    """A head and ``nodes`` nodes with ``cpus`` CPUs and ``gpus`` pretended GPUs each, all on this machine."""
+    head = {"num_cpus": head_cpus, "include_dashboard": False, "object_store_memory": 300 * MIB}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     workers = [cluster.add_node(num_cpus=cpus, num_gpus=gpus, object_store_memory=100 * MIB, wait=False) for _ in range(nodes)]
-    cluster.wait_for_nodes(timeout=300)
-    ray.init(address=cluster.address, log_to_driver=False)
     try:
+        cluster.wait_for_nodes(timeout=300)
         yield cluster, workers
     finally:
-        ray.shutdown()
         cluster.shutdown()
+
+
+@contextmanager
+def pretended_cluster(nodes: int, gpus: float, cpus: float) -> Iterator[tuple[Cluster, list]]:
+    """A local cluster whose head has four CPUs and no GPU; Ray is connected to it."""
+    with local_cluster(nodes, cpus, gpus, head_cpus=4) as (cluster, workers):
+        ray.init(address=cluster.address, log_to_driver=False)
+        try:
+            yield cluster, workers
+        finally:
+            ray.shutdown()
