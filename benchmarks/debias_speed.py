@@ -26,7 +26,8 @@ def random_data(pairs: int, captions: int, dim: int) -> DebiasData:
     return DebiasData(
         weights="random", images=torch.randn(pairs, dim, generator=generator), labels={"attribute": caption_of % 2},
         values={"attribute": ("a", "b")}, captions=torch.randn(captions, dim, generator=generator), caption_of=caption_of,
-        twins=twins, explicit={}, pairs={}, neutral=torch.empty(0, dim),
+        twins=twins, explicit={}, pairs={}, neutral=torch.empty(0, dim), contexts=torch.empty(0, dim),
+        others=torch.empty(0, dim),
     )  # fmt: skip
 
 

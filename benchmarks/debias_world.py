@@ -51,9 +51,13 @@ def published(seed: int, **changes: float | bool) -> JointConfig:
     return JointConfig(form="published", published=PublishedForm(seed=seed, batch=128, **changes))
 
 
+def gated(seed: int, **changes: bool) -> JointConfig:
+    return JointConfig(gated=GatedForm(seed=seed, balance=10, **changes))
+
+
 METHODS: dict[str, Callable[[int], MethodConfig]] = {
-    "joint": lambda seed: JointConfig(gated=GatedForm(seed=seed)),
-    "joint, without image counterfactuals": lambda seed: JointConfig(gated=GatedForm(seed=seed, image_counterfactuals=False)),
+    "joint": gated,
+    "joint, without image counterfactuals": lambda seed: gated(seed, image_counterfactuals=False),
     "CLIP-clip": lambda seed: ClipClipConfig(seed=seed),
     "biased prompts": lambda seed: BiasedPromptsConfig(),
     "closed form": lambda seed: ClosedFormConfig(),

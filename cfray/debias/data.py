@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -45,15 +46,21 @@ class DebiasData:
     """attribute: (A, nouns, d), texts that name a noun and a value; along the first axis they differ in the value only."""
     neutral: torch.Tensor
     """(m, d), texts that name no value."""
+    contexts: torch.Tensor
+    """(c, d), captions of counterfactual sets, which name no value either; c is 0 where there are no sets."""
+    others: torch.Tensor
+    """(o, d), texts that name nobody; o may be 0."""
     sets: torch.Tensor | None = None
     """(n,) int64: images with one number are counterfactuals of each other. None where images have none."""
+    cut_outs: torch.Tensor | None = None
+    """(n, d), the people of the images without their scenes. None as ``sets``."""
 
     def subset(self, rows: torch.Tensor) -> DebiasData:
         """The same texts with the images of ``rows`` only."""
         return DebiasData(
             self.weights, self.images[rows], {name: ids[rows] for name, ids in self.labels.items()}, self.values,
             self.captions, self.caption_of[rows], self.twins, self.explicit, self.pairs, self.neutral,
-            None if self.sets is None else self.sets[rows],
+            self.contexts, self.others, *(None if each is None else each[rows] for each in (self.sets, self.cut_outs)),
         )  # fmt: skip
 
 
@@ -81,9 +88,14 @@ def embed_training_data(
     def embed_rows(rows: list[list[str]]) -> torch.Tensor:
         return cache.texts([text for row in rows for text in row]).reshape(len(rows), len(rows[0]), -1)
 
+    images = cache.images(people.pictures)
+
+    def embed_any(given: Sequence[str]) -> torch.Tensor:
+        return cache.texts(given) if given else torch.empty(0, images.shape[1])
+
     return DebiasData(
         weights=cache.weights,
-        images=cache.images(people.pictures),
+        images=images,
         labels={name: ids[name] for name in attributes},
         values={name: values[name] for name in attributes},
         captions=cache.texts(captions),
@@ -92,6 +104,9 @@ def embed_training_data(
         explicit={name: embed_rows(texts.explicit(name, values[name])) for name in attributes},
         pairs={name: embed_rows(texts.pairs(name, values[name])) for name in attributes},
         neutral=cache.texts(texts.neutral()),
+        contexts=embed_any(people.captions),
+        others=embed_any(texts.about_others()),
+        cut_outs=None if people.cut_outs is None else cache.images(people.cut_outs),
         sets=None if people.sets is None else torch.from_numpy(np.asarray(people.sets, dtype=np.int64)),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cfray.concepts.appearance import TONE_GROUPS, tone_group
-from cfray.dataset.schema import KEPT
+from cfray.dataset.schema import KEPT, decode_mask, decode_picture, encode_png
 from cfray.dataset.store import read_sets
 from cfray.debias.cache import Picture
 from cfray.errors import UserError
@@ -26,14 +26,17 @@ AGE_BINS = {"0-2": 2, "3-9": 9, "10-19": 19, "20-29": 29, "30-39": 39, "40-49": 
 class LabelledPictures:
     """Pictures with labels.
 
-    ``labels`` maps an attribute to n strings. ``sets`` numbers the counterfactual set of each picture, or is None where
-    pictures have no counterfactuals. ``skipped`` counts, by reason, what was found and not taken.
+    ``labels`` maps an attribute to n strings. ``sets`` numbers the counterfactual set of each picture, ``cut_outs`` are the
+    pictures again with nothing but the person in them; both are None where pictures have no counterfactuals. ``captions``
+    describe the pictures and name nobody's appearance. ``skipped`` counts, by reason, what was found and not taken.
     """
 
     pictures: list[Picture]
     labels: dict[str, np.ndarray]
     sets: np.ndarray | None = None
     skipped: dict[str, int] = field(default_factory=dict)
+    cut_outs: list[Picture] | None = None
+    captions: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -115,29 +118,51 @@ def read_folder(folder: str) -> LabelledPictures:
 def read_counterfactual_sets(dataset: str, attributes: list[str]) -> LabelledPictures:
     """Read the kept variants of a data set of ``jobs/generate.py``; those of one set are each other's counterfactuals.
 
+    Beside them come the people cut out of them by the masks of the sets, and the captions.
+
     A Monk step as the value of ``skin_tone`` becomes its tone group (light, medium, dark).
 
     Raises:
         UserError: if there is no data set, a variant lacks an attribute, or no set has two kept variants.
     """
-    pictures, rows, sets, alone = [], [], [], 0
+    pictures, cut_outs, captions, rows, sets, alone = [], [], {}, [], [], 0
     for number, row in enumerate(read_sets(dataset).to_pylist()):
         kept = [variant for variant in row["variants"] if variant["status"] == KEPT]
         if len(kept) < 2:
             alone += 1
             continue
+        captions[row["caption"]] = True
+        mask = decode_mask(row["mask"])
         for variant in kept:
             missing = [name for name in attributes if (variant["attributes"] or {}).get(name) is None]
             if missing:
                 known = ", ".join(variant["attributes"] or {}) or "none"
                 raise UserError(f"set {row['set_id']} of {dataset!r} has a variant without {missing[0]!r}; it has {known}")
             pictures.append(variant["image"]["bytes"])
+            cut_outs.append(encode_png(cut_out(decode_picture(variant["image"]), mask))["bytes"])
             rows.append({name: _group(name, variant["attributes"][name]) for name in attributes})
             sets.append(number)
     if not pictures:
         raise UserError(f"no set of {dataset!r} has two kept variants, so no image has a counterfactual")
     labels = {name: np.array([row[name] for row in rows]) for name in attributes}
-    return LabelledPictures(pictures, labels, np.array(sets), {"sets with one variant": alone})
+    skipped = {"sets with one variant": alone}
+    return LabelledPictures(pictures, labels, np.array(sets), skipped, cut_outs, tuple(captions))
+
+
+def cut_out(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The person before the mean colour of the scene.
+
+    In a scene a text finds its place, attire and tools, and who is there hardly counts; in a portrait there is nothing else
+    to go by. So what a fit is to even out shows in the person alone.
+
+    Args:
+        picture: uint8 (h, w, 3).
+        mask: bool (h, w), True where the person is; one that is the same everywhere leaves the picture as it is.
+    """
+    scene = ~mask
+    if scene.all() or mask.all():
+        return picture
+    return np.where(scene[:, :, None], picture[scene].mean(axis=0), picture).astype(np.uint8)
 
 
 def _group(attribute: str, value: str) -> str:

@@ -29,15 +29,15 @@ def group_imbalance(log_p: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
     return (share * (share.log() - mass.clamp(min=1e-12).log())).sum(dim=1)
 
 
-def set_imbalance(log_p: torch.Tensor, sets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """sum_s w_s KL(1/|s| || P(j | s)): how far the images of each set of counterfactuals are from equally probable.
+def set_imbalance(log_p: torch.Tensor, sets: torch.Tensor) -> torch.Tensor:
+    """sum_s |s|/n KL(1/|s| || P(j | s)): how far the images of each set of counterfactuals are from equally probable.
 
-    What the images of a set differ in is appearance, and appearance alone; what sets differ in is left as it is.
+    What the images of a set differ in is appearance, and appearance alone; what sets differ in is left as it is. Sets count
+    by their size and not by how probable they are: a doctor's portrait needs no doctor's scene to be ranked by.
 
     Args:
         log_p: (m, n) log-probabilities of m texts over n images.
         sets: (n,) int64 set ids.
-        weights: (m, n) probabilities; w_s is their sum over the set, a constant.
 
     Returns:
         (m,), 0 when no image of a set is preferred to another.
@@ -52,24 +52,30 @@ def set_imbalance(log_p: torch.Tensor, sets: torch.Tensor, weights: torch.Tensor
     top = log_p.detach().amax(dim=1, keepdim=True)
     log_mass = per_set((log_p - top).exp()).clamp(min=1e-30).log() + top
     divergence = log_mass - size.log() - per_set(log_p) / size
-    return (per_set(weights).detach() * divergence).sum(dim=1)
+    return (size / len(sets) * divergence).sum(dim=1)
 
 
 @dataclass
 class TextPool:
-    """Normalised texts (m, d) and the attributes they name."""
+    """Normalised texts (m, d), the attributes they name, and their share of a batch."""
 
     texts: torch.Tensor
     named: tuple[str, ...]
+    share: float
 
 
 def text_pools(data: DebiasData) -> list[TextPool]:
-    """The texts of ``data`` by what they name: nothing, one attribute each, everything (captions)."""
-    pools = [TextPool(F.normalize(data.neutral, dim=-1), ())]
-    for name in data.labels:
-        named = torch.cat([data.explicit[name].flatten(0, 1), data.pairs[name].flatten(0, 1)])
-        pools.append(TextPool(F.normalize(named, dim=-1), (name,)))
-    pools.append(TextPool(F.normalize(data.captions, dim=-1), tuple(data.labels)))
+    """The texts of ``data``: half of a batch names nothing, half an attribute, everything (captions) or nobody.
+
+    Texts about nobody count as naming everything: there is nothing to take out of them.
+    """
+    everything = tuple(data.labels)
+    named = [(torch.cat([data.explicit[name].flatten(0, 1), data.pairs[name].flatten(0, 1)]), (name,)) for name in data.labels]
+    named += [(data.captions, everything), (data.others, everything)]
+    pools = []
+    for half in ([(data.neutral, ()), (data.contexts, ())], named):
+        present = [(texts, names) for texts, names in half if len(texts)]
+        pools += [TextPool(F.normalize(texts, dim=-1), names, 0.5 / len(present)) for texts, names in present]
     return pools
 
 
@@ -79,26 +85,29 @@ def fit_gated(data: DebiasData, config: GatedForm) -> GatedJoint:
     With P_x and P_e the distributions over images of a text x before and after, both softmax(t . v / tau), L_cd is the
     soft cross-entropy of P_e to P_x: the debiased similarities stay the original ones. L_bal takes the place of the
     swapped caption. It is the sum over the attributes that the text does not name of ``group_imbalance``, or
-    ``set_imbalance`` over the images of a set that share what the text names, where images have counterfactuals.
+    ``set_imbalance`` over the images of a set that share what the text names, where images have counterfactuals. Of
+    counterfactual sets L_bal sees the people cut out, L_cd the pictures.
 
-    Half of a batch are neutral texts, the other half texts that name one attribute and captions that name all, so the gate
-    learns to tell them apart. Every step draws its images anew, whole sets at a time. Adam with a cosine schedule to 0.
+    Half of a batch are texts that lose appearance, the other half texts that keep what they name, so the gate learns to tell
+    them apart. Every step draws its images anew, whole sets at a time. Adam with a cosine schedule to 0.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         debiaser = GatedJoint(data.weights, dim=data.images.shape[1], attributes=len(data.labels), rank=config.rank)
     generator = torch.Generator().manual_seed(config.seed)
     pools, images = text_pools(data), F.normalize(data.images, dim=-1)
+    people = images if data.cut_outs is None else F.normalize(data.cut_outs, dim=-1)
     optimizer = torch.optim.Adam(debiaser.parameters(), lr=config.learning_rate)
     for step in range(config.steps):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * (1 + math.cos(math.pi * step / config.steps)) / 2
         rows = _draw_images(data, config, generator)
+        drawn_data = data.subset(rows)
         loss = torch.zeros(())
-        for i, pool in enumerate(pools):
-            share = 0.5 if i == 0 else 0.5 / (len(pools) - 1)
-            drawn = torch.randint(len(pool.texts), (max(1, round(share * config.batch)),), generator=generator)
-            loss = loss + share * gated_loss(debiaser, pool.texts[drawn], pool.named, images, data, rows, config)
+        for pool in pools:
+            drawn = torch.randint(len(pool.texts), (max(1, round(pool.share * config.batch)),), generator=generator)
+            x = pool.texts[drawn]
+            loss = loss + pool.share * gated_loss(debiaser, x, pool.named, images[rows], people[rows], drawn_data, config)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -106,20 +115,33 @@ def fit_gated(data: DebiasData, config: GatedForm) -> GatedJoint:
 
 
 def gated_loss(
-    debiaser: GatedJoint, x: torch.Tensor, named: tuple[str, ...], images: torch.Tensor, data: DebiasData,
-    rows: torch.Tensor, config: GatedForm,
+    debiaser: GatedJoint, x: torch.Tensor, named: tuple[str, ...], images: torch.Tensor, people: torch.Tensor, data: DebiasData,
+    config: GatedForm,
 ) -> torch.Tensor:  # fmt: skip
-    """L of normalised texts x (m, d) that name the attributes ``named``, over the ``rows`` of all normalised images."""
-    e, keys = F.normalize(debiaser.text(x), dim=-1), images[rows] / config.temperature
-    log_p, original = F.log_softmax(e @ keys.T, dim=1), F.softmax(x @ keys.T, dim=1)
-    loss = -(original * log_p).sum(dim=1) + config.proximity * (1 - (e * x).sum(dim=1))
+    """L of normalised texts x (m, d) that name the attributes ``named``.
+
+    Args:
+        images: normalised (n, d), for L_cd.
+        people: normalised (n, d), for L_bal.
+        data: has the labels and sets of these n.
+    """
+    e = F.normalize(debiaser.text(x), dim=-1)
+
+    def log_p(texts: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        return F.log_softmax(texts @ keys.T / config.temperature, dim=1)
+
+    log_p_images = log_p(e, images)
+    loss = -(log_p(x, images).exp() * log_p_images).sum(dim=1) + config.proximity * (1 - (e * x).sum(dim=1))
     free = [name for name in data.labels if name not in named]
-    if free and data.sets is not None and config.image_counterfactuals:
-        alike = torch.stack([data.sets[rows], *(data.labels[name][rows] for name in named)])
-        loss = loss + config.balance * set_imbalance(log_p, torch.unique(alike, dim=1, return_inverse=True)[1], original)
+    if not free:
+        return loss.mean()
+    log_p_people = log_p_images if people is images else log_p(e, people)
+    if data.sets is not None and config.image_counterfactuals:
+        alike = torch.stack([data.sets, *(data.labels[name] for name in named)])
+        loss = loss + config.balance * set_imbalance(log_p_people, torch.unique(alike, dim=1, return_inverse=True)[1])
     else:
         for name in free:
-            loss = loss + config.balance * group_imbalance(log_p, data.labels[name][rows])
+            loss = loss + config.balance * group_imbalance(log_p_people, data.labels[name])
     return loss.mean()
 
 

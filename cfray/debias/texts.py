@@ -42,6 +42,7 @@ class DebiasTexts:
     with_noun: str
     templates: tuple[str, ...]
     nouns: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
     def caption(self, labels: Mapping[str, str]) -> str:
         """The caption of a face from {attribute: value}; attributes that are not given are left out of it."""
@@ -72,6 +73,10 @@ class DebiasTexts:
     def neutral(self) -> list[str]:
         """Texts of every noun in every template; none names an attribute."""
         return [template.format(with_article(noun)) for noun, template in product(self.nouns, self.templates)]
+
+    def about_others(self) -> list[str]:
+        """Texts of what is nobody: every other noun in every template."""
+        return [template.format(with_article(noun)) for noun, template in product(self.others, self.templates)]
 
     def require(self, attribute: str, values: tuple[str, ...]) -> None:
         """Refuse values that cannot be put into words, because their captions would have no counterfactual.
@@ -110,4 +115,7 @@ def load_texts(name: str) -> DebiasTexts:
         for name, row in data["attributes"].items()
     }
     nouns = data.get("nouns") or [c.name for c in load_concepts(data["concepts"]) if c.split == "trained"]
-    return DebiasTexts(data["name"], data["caption"], attributes, data["with_noun"], tuple(data["templates"]), tuple(nouns))
+    return DebiasTexts(
+        data["name"], data["caption"], attributes, data["with_noun"], tuple(data["templates"]), tuple(nouns),
+        tuple(data.get("others", ())),
+    )  # fmt: skip

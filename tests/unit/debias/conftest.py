@@ -65,7 +65,8 @@ def planted(n: int = 400, *, sets: int = 0, seed: int = 0) -> Planted:
         weights="planted", images=images(contents, labels), labels={"gender": labels}, values={"gender": ("f", "m")},
         captions=captions, caption_of=labels, twins=torch.tensor([[1], [0]]), explicit={"gender": explicit(TEMPLATES)},
         pairs={"gender": torch.stack([pairs + s * 0.8 * in_texts - 0.3 * axis[22] for s in (-1.0, 1.0)])},
-        neutral=leaning(NOUNS * TEMPLATES), sets=torch.arange(n) // 2 if sets else None,
+        neutral=leaning(NOUNS * TEMPLATES), contexts=torch.empty(0, DIM),
+        others=torch.empty(0, DIM), sets=torch.arange(n) // 2 if sets else None,
     )  # fmt: skip
     return Planted(
         data, leaning(60), explicit(20), images(held_out, held_out_labels), held_out_labels, held_out + 0.3 * axis[22]

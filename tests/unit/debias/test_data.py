@@ -10,6 +10,7 @@ from cfray.debias.data import embed_training_data
 from cfray.debias.faces import LabelledPictures
 from cfray.debias.texts import load_texts
 from cfray.errors import UserError
+from cfray.world.things import THINGS
 
 
 @pytest.fixture
@@ -44,6 +45,13 @@ def test_captions_are_the_published_ones(texts):
     world = load_texts("debias-world")
     assert world.caption({"gender": "feminine", "skin_tone": "dark"}) == "a photo of a woman with very dark skin"
     assert world.pairs("gender", ("feminine",))[0][0] == "a photo of a woman, a doctor"
+
+
+def test_other_texts_are_the_things_of_the_world():
+    world = load_texts("debias-world")
+    assert world.others == tuple(THINGS)
+    assert world.about_others()[:2] == ["a photo of an apple", "a picture of an apple"]
+    assert load_texts("debias-faces").about_others() == []
 
 
 @pytest.mark.parametrize("name", ["debias-faces", "debias-world"])

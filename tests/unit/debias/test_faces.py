@@ -5,7 +5,7 @@ from PIL import Image
 
 from cfray.dataset.schema import encode_png, set_schema
 from cfray.dataset.store import write_part
-from cfray.debias.faces import read_counterfactual_sets, read_labelled_table, read_utkface
+from cfray.debias.faces import cut_out, read_counterfactual_sets, read_labelled_table, read_utkface
 from cfray.errors import UserError
 
 
@@ -62,7 +62,8 @@ def test_utkface(tmp_path):
 def set_row(set_id, attributes, statuses):
     image = encode_png(np.zeros((4, 4, 3), dtype=np.uint8))
     variants = [{"image": image, "attributes": a, "status": s} for a, s in zip(attributes, statuses, strict=True)]
-    return {"set_id": set_id, "status": "kept", "base": image, "mask": image, "variants": variants}
+    caption = f"a photo of {set_id}"
+    return {"set_id": set_id, "caption": caption, "status": "kept", "base": image, "mask": image, "variants": variants}
 
 
 def test_counterfactual_sets(tmp_path):
@@ -78,8 +79,20 @@ def test_counterfactual_sets(tmp_path):
     assert found.labels["skin_tone"].tolist() == ["light", "dark"] * 2
     assert found.sets.tolist() == [0, 0, 2, 2]
     assert found.skipped == {"sets with one variant": 1}
+    assert len(found.cut_outs) == len(found)
+    assert found.captions == ("a photo of a", "a photo of c")  # of the sets that are taken
     with pytest.raises(UserError, match="variant without 'age'; it has gender, skin_tone"):
         read_counterfactual_sets(str(tmp_path), ["age"])
+
+
+def test_a_person_is_cut_out_of_a_scene():
+    picture = np.array([[[200, 0, 9], [10, 20, 30]], [[30, 40, 50], [20, 30, 40]]], dtype=np.uint8)
+    person = np.array([[True, False], [False, False]])
+    expected = np.full((2, 2, 3), [20, 30, 40], dtype=np.uint8)
+    expected[0, 0] = [200, 0, 9]
+    np.testing.assert_array_equal(cut_out(picture, person), expected)
+    for everywhere in (person | True, person & False):
+        np.testing.assert_array_equal(cut_out(picture, everywhere), picture)
 
 
 def test_sets_without_a_pair(tmp_path):

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from cfray.clip.debiasers import GatedJoint, PublishedJoint
 from cfray.debias.config import GatedForm, PublishedForm
-from cfray.debias.joint_gated import fit_gated, gated_loss, group_imbalance, set_imbalance
+from cfray.debias.joint_gated import fit_gated, gated_loss, group_imbalance, set_imbalance, text_pools
 from cfray.debias.joint_losses import bias_vectors
 from cfray.debias.joint_published import PublishedFit, fit_published
 from cfray.errors import UserError
@@ -63,19 +65,20 @@ def test_group_imbalance_by_hand():
 
 
 def test_set_imbalance_by_hand():
-    p = torch.tensor([[0.3, 0.1, 0.4, 0.2], [0.3, 0.3, 0.2, 0.2]])
+    p = torch.tensor([[0.2, 0.3, 0.1, 0.2, 0.2], [0.2, 0.25, 0.25, 0.15, 0.15]])
     within = lambda a, b: 0.5 * torch.tensor(0.5 / a).log() + 0.5 * torch.tensor(0.5 / b).log()  # noqa: E731
-    expected = torch.stack([0.4 * within(0.75, 0.25) + 0.6 * within(2 / 3, 1 / 3), torch.tensor(0.0)])
-    torch.testing.assert_close(set_imbalance(p.log(), torch.tensor([5, 5, 2, 2]), p), expected, atol=1e-6, rtol=1e-5)
+    # Two sets of two images of five, whatever their probability, and one alone, which nothing can be preferred to.
+    expected = torch.stack([0.4 * within(0.75, 0.25) + 0.4 * within(0.5, 0.5), torch.tensor(0.0)])
+    torch.testing.assert_close(set_imbalance(p.log(), torch.tensor([1, 5, 5, 2, 2])), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_captions_name_everything_and_keep_their_similarities(truth):
     joint, images = GatedJoint("w", dim=24, attributes=1, rank=2), F.normalize(truth.data.images, dim=1)
-    x, rows = F.normalize(truth.data.captions, dim=1), torch.arange(len(images))
+    x = F.normalize(truth.data.captions, dim=1)
     config = GatedForm(balance=0, proximity=0)
     entropy = -(F.softmax(x @ images.T / 0.07, 1) * F.log_softmax(x @ images.T / 0.07, 1)).sum(1).mean()
-    torch.testing.assert_close(gated_loss(joint, x, ("gender",), images, truth.data, rows, config), entropy)
-    more = gated_loss(joint, x, (), images, truth.data, rows, config.model_copy(update={"balance": 1.0}))
+    torch.testing.assert_close(gated_loss(joint, x, ("gender",), images, images, truth.data, config), entropy)
+    more = gated_loss(joint, x, (), images, images, truth.data, config.model_copy(update={"balance": 1.0}))
     assert more > entropy + 0.01
 
 
@@ -108,6 +111,37 @@ def test_gated_form_finds_the_planted_attribute(truth):
 
 def test_gated_form_learns_from_image_counterfactuals(truth_in_sets):
     check_fit(fit_gated(truth_in_sets.data, GatedForm(steps=150, batch=64, images=200)), truth_in_sets)
+
+
+def test_appearance_is_evened_out_in_the_people_cut_out_of_scenes(truth_in_sets):
+    """In pictures whose attribute is hidden there is nothing to even out; it shows in the people alone."""
+    data, config = truth_in_sets.data, GatedForm(steps=150, batch=64, images=200)
+    hidden = data.images.clone()
+    hidden[:, 20] = 0
+    before = skew(GatedJoint("planted", dim=24, attributes=1, rank=1), truth_in_sets, truth_in_sets.neutral)
+    blind = fit_gated(replace(data, images=hidden), config)
+    assert skew(blind, truth_in_sets, truth_in_sets.neutral) > 0.8 * before
+    check_fit(fit_gated(replace(data, images=hidden, cut_outs=data.images), config), truth_in_sets)
+
+
+def test_half_of_the_texts_lose_appearance_and_half_keep_what_they_name(truth):
+    pools = text_pools(truth.data)
+    assert [(pool.named, pool.share) for pool in pools] == [((), 0.5), (("gender",), 0.25), (("gender",), 0.25)]
+    more = replace(truth.data, contexts=truth.data.neutral[:5], others=truth.data.neutral[:3])
+    pools = text_pools(more)
+    assert [(len(pool.texts), pool.share) for pool in pools if not pool.named] == [(120, 0.25), (5, 0.25)]
+    assert [pool.share for pool in pools if pool.named] == [0.5 / 3] * 3
+
+
+def test_texts_about_nobody_stay_where_they_are(truth):
+    """They lean on the attribute like the neutral ones; only that they are held tells them apart."""
+    others = truth.neutral + 0.5 * torch.eye(24)[23]
+    config = GatedForm(steps=150, batch=64)
+
+    def moved(debiaser):
+        return 1 - F.cosine_similarity(debiaser.text(others), others).mean().item()
+
+    assert moved(fit_gated(replace(truth.data, others=others), config)) < 0.3 * moved(fit_gated(truth.data, config))
 
 
 def test_published_form_aligns_biases(truth):
