@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -60,29 +61,31 @@ def require_pools(pools: list[Pool], *, one_by_one: bool = False) -> None:
 
 def run_at_once(pools: list[Pool], rows: pa.Table, dataset: str, rows_per_file: int) -> None:
     """Take rows through all pools at the same time and write them as parts of the data set."""
-    _write(pools, _as_blocks(rows, rows_per_file), rows.num_rows, dataset, rows_per_file, "sets")
+    _write(pools, _as_blocks(rows, pools[0].batch_size), rows.num_rows, dataset, rows_per_file, "sets")
 
 
 def run_one_by_one(pools: list[Pool], rows: pa.Table, dataset: str, rows_per_file: int) -> None:
     """Take rows through one pool after the other, for clusters that have no room for all of them.
 
     What a stage made is kept below ``stages`` in the data set until the last stage is done, so that a job that was killed
-    goes on in the stage it was in.
+    goes on in the stage it was in. A part there is a batch of the next stage.
     """
     wanted, source = set(rows["set_id"].to_pylist()), None
-    for pool in pools:
-        into = dataset if pool is pools[-1] else storage.join(dataset, STAGES, pool.name)
+    for pool, following in zip(pools, [*pools[1:], None], strict=True):
+        into = storage.join(dataset, STAGES, pool.name) if following else dataset
         left = wanted - set(finished_ids(into))
         if left:
-            sets = _read_parts(source, left) if source else _as_blocks(rows.filter(_among(rows, left)), rows_per_file)
-            _write([pool], sets, len(left), into, rows_per_file, f"sets through {pool.name}")
+            sets = _read_parts(source, left) if source else _as_blocks(rows.filter(_among(rows, left)), pool.batch_size)
+            rows_per_part = following.batch_size if following else rows_per_file
+            _write([pool], sets, len(left), into, rows_per_part, f"sets through {pool.name}")
         source = into
     for file in list(storage.list_files(storage.join(dataset, STAGES))):
         storage.remove(file)
 
 
-def _as_blocks(rows: pa.Table, rows_per_file: int) -> ray.data.Dataset:
-    return ray.data.from_arrow([rows.slice(start, rows_per_file) for start in range(0, rows.num_rows, rows_per_file)])
+def _as_blocks(rows: pa.Table, size: int) -> ray.data.Dataset:
+    """A block is what one actor goes through alone, and what is made again when its node is lost: one batch, no more."""
+    return ray.data.from_arrow([rows.slice(start, size) for start in range(0, rows.num_rows, size)])
 
 
 def _read_parts(source: str, wanted: set[str]) -> ray.data.Dataset:
@@ -103,8 +106,11 @@ def _write(pools: list[Pool], sets: ray.data.Dataset, count: int, dataset: str, 
     ray.data.DataContext.get_current().enable_progress_bars = False
     actors, made = {pool.name: pool.actors for pool in pools}, 0
     with plain_errors(), shared_progress("generate", count, unit=what, pools=actors) as progress:
-        for pool in pools:
+        for pool, following in zip(pools, [*pools[1:], None], strict=True):
             sets = replace(pool, stage=watched(pool.stage, pool.name, progress)).over(sets)
+            if following and following.batch_size < pool.batch_size:
+                # A divisor of the batch, as Ray then cuts in the actor and needs no tasks of their own for it.
+                sets = sets.repartition(target_num_rows_per_block=math.gcd(pool.batch_size, following.batch_size))
         sets = Pool("parts", PartWriter, (dataset,), num_cpus=0.1, batch_size=rows_per_file).over(sets)
         for batch in sets.iter_batches(batch_size=None, batch_format="pyarrow"):
             made += batch.num_rows

@@ -1,6 +1,7 @@
 """How a generating run goes: stages one by one, sets that fail and are tried again, models that cannot be read."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,21 @@ def test_failed_sets_are_marked_and_made_again_on_request(cluster, tmp_path, run
     run(picky_pools(tmp_path), missing, data, 4)
     assert store.count_sets(data).kept == 10
     assert sorted(store.finished_ids(data)) == plan["set_id"].to_pylist()
+
+
+@pytest.mark.parametrize("run", [run_at_once, run_one_by_one])
+def test_a_batch_of_one_stage_is_shared_by_the_actors_of_the_next(cluster, tmp_path, run):
+    plan, data = plan_of(6), str(tmp_path / "sets")
+
+    class Kept:
+        def __call__(self, table):
+            rows = [row | {"prompt": str(os.getpid()), "status": "kept"} for row in table.to_pylist()]
+            return pa.Table.from_pylist(rows, schema=table.schema)
+
+    pools = [Pool("first", Kept, num_cpus=0.2, batch_size=6), Pool("second", Kept, actors=2, num_cpus=0.2, batch_size=2)]
+    run(pools, plan, data, 6)
+    assert len(set(store.read_sets(data)["prompt"].to_pylist())) == 2
+    assert len(list(store.storage.list_files(f"{data}/{store.PARTS}", ".parquet"))) == 1
 
 
 def test_an_s3_that_breaks_loses_and_doubles_nothing(cluster, object_store, monkeypatch):
