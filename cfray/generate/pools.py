@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
 import ray
 
@@ -75,9 +74,10 @@ def run_one_by_one(pools: list[Pool], rows: pa.Table, dataset: str, rows_per_fil
         into = storage.join(dataset, STAGES, pool.name) if following else dataset
         left = wanted - set(finished_ids(into))
         if left:
-            sets = _read_parts(source, left) if source else _as_blocks(rows.filter(_among(rows, left)), pool.batch_size)
+            sets = _parts_of(source) if source else _as_blocks(rows.filter(_among(rows, left)), pool.batch_size)
             rows_per_part = following.batch_size if following else rows_per_file
-            _write([pool], sets, len(left), into, rows_per_part, f"sets through {pool.name}")
+            stage = _reading(pool, left) if source else pool
+            _write([stage], sets, len(left), into, rows_per_part, f"sets through {pool.name}")
         source = into
     for file in list(storage.list_files(storage.join(dataset, STAGES))):
         storage.remove(file)
@@ -88,16 +88,24 @@ def _as_blocks(rows: pa.Table, size: int) -> ray.data.Dataset:
     return ray.data.from_arrow([rows.slice(start, size) for start in range(0, rows.num_rows, size)])
 
 
-def _read_parts(source: str, wanted: set[str]) -> ray.data.Dataset:
-    """The wanted rows of another stage's parts, a part a block."""
+def _parts_of(source: str) -> ray.data.Dataset:
+    """The names of another stage's parts, one a block."""
     parts = [{"part": part} for part in storage.list_files(storage.join(source, PARTS), ".parquet")]
-    read = ray.data.from_items(parts, override_num_blocks=len(parts))
-    return read.map_batches(_wanted_rows, fn_args=(wanted,), batch_size=1, num_cpus=0.1)
+    return ray.data.from_items(parts, override_num_blocks=len(parts))
 
 
-def _wanted_rows(batch: dict[str, np.ndarray], wanted: set[str]) -> pa.Table:
-    table = pa.concat_tables([read_table(part) for part in batch["part"]])
-    return table.filter(_among(table, wanted))
+def _reading(pool: Pool, wanted: set[str]) -> Pool:
+    """The pool with actors that take names of parts and read the wanted rows themselves, which spares tasks that do."""
+
+    class Reading(pool.stage):
+        def __call__(self, parts: pa.Table) -> pa.Table:
+            table = pa.concat_tables([read_table(part) for part in parts["part"].to_pylist()])
+            table = table.filter(_among(table, wanted))
+            batches = [table.slice(start, pool.batch_size) for start in range(0, table.num_rows, pool.batch_size)]
+            return pa.concat_tables([super(Reading, self).__call__(batch) for batch in batches]) if batches else table
+
+    Reading.__name__ = Reading.__qualname__ = pool.stage.__name__
+    return replace(pool, stage=Reading, batch_size=1)
 
 
 def _write(pools: list[Pool], sets: ray.data.Dataset, count: int, dataset: str, rows_per_file: int, what: str) -> None:
