@@ -31,10 +31,12 @@ def preflight(config: GenerateConfig, pools: list[Pool]) -> None:
     require_pools(pools, one_by_one=config.stage_by_stage)
 
 
-def models_of(config: GenerateConfig) -> Iterator[tuple[ModelConfig, str]]:
-    """Every model that is loaded by its folder or Hugging Face id, and the file that such a model has."""
+def models_of(config: GenerateConfig) -> Iterator[tuple[ModelConfig, str | None]]:
+    """Every model that is loaded by its folder or Hugging Face id, and the file that such a model has, where it is known."""
     for painter in (config.base, config.inpaint):
         yield painter, PIPELINE
+        if painter.lora is not None:
+            yield painter.lora, painter.lora.weights
         if painter.vae is not None:
             yield ModelConfig(model=painter.vae), MODEL
     yield config.masks, MODEL
@@ -45,16 +47,20 @@ def models_of(config: GenerateConfig) -> Iterator[tuple[ModelConfig, str]]:
         yield config.write_captions, MODEL
 
 
-def require_readable(model: ModelConfig, file: str) -> None:
+def require_readable(model: ModelConfig, file: str | None) -> None:
     """Prove that a model's folder is whole by the sizes of its weights, or that its id can be fetched by its first file.
+
+    Args:
+        model: a folder or an id.
+        file: what it must have; None for one whose files may have any name, such as a LoRA.
 
     Raises:
         UserError: if there is no such model, or a folder has no safetensors weights or damaged ones.
     """
     folder = Path(model_path(model.model)).expanduser()
     if folder.is_dir():
-        if not (folder / file).is_file():
-            raise UserError(f"model folder {model.model!r} has no {file}; give a folder that save_pretrained wrote")
+        if file is not None and not (folder / file).is_file():
+            raise UserError(f"model folder {model.model!r} has no {file}; give a folder that has it, as its library saves it")
         weights = sorted(folder.rglob("*.safetensors"))
         if not weights:
             raise UserError(
@@ -66,7 +72,10 @@ def require_readable(model: ModelConfig, file: str) -> None:
     if not _HUB_ID.fullmatch(model.model):
         raise UserError(f"model {model.model!r} is no folder and no Hugging Face id; give a folder, owner/name or world:NAME")
     try:
-        huggingface_hub.hf_hub_download(model.model, file, revision=model.revision)
+        if file is None:
+            huggingface_hub.model_info(model.model, revision=model.revision)
+        else:
+            huggingface_hub.hf_hub_download(model.model, file, revision=model.revision)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model {model.model!r} cannot be read: {reason}; check the id, the network or the token") from None
