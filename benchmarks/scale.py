@@ -1,6 +1,6 @@
 """Efficiency of the generating job on pretended clusters: its own pools and writer, with stages that sleep.
 
-    python -m benchmarks.scale [--gpus 4 16 64] [--gpus-per-node 4] [--sets-per-gpu 15]
+    python -m benchmarks.scale [--gpus 4 16 64] [--gpus-per-node 4] [--sets-per-gpu 32]
 
 Seconds per set are given (`--seconds`); the pools are those that `jobs/plan.py` gives for them, and so is the choice between
 all stages at once and one after the other. Efficiency is the slept GPU time over GPUs x wall time, from the first set's
@@ -28,9 +28,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gpus", type=int, nargs="+", default=[4, 16, 64])
     parser.add_argument("--gpus-per-node", type=int, default=4)
-    parser.add_argument("--sets-per-gpu", type=int, default=15)
+    parser.add_argument("--sets-per-gpu", type=int, default=32)
     parser.add_argument(
-        "--seconds", type=float, nargs=4, default=[0.6, 0.15, 3.0, 0.3], help="per set: base, masks, inpaint, checks"
+        "--seconds",
+        type=float,
+        nargs=4,
+        default=[0.4, 0.1, 9.0, 0.35],
+        help="per set: base, masks, inpaint, checks; those of the example of docs/generation.md with six variants",
     )
     arguments = parser.parse_args()
     seconds = dict(zip(BATCHES, arguments.seconds, strict=True))
