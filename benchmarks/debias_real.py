@@ -3,7 +3,8 @@
     python benchmarks/debias_real.py --model FOLDER --data DATA > numbers.md
 
 Fits on FairFace train, measures on FairFace val (in domain), IdenProf test and COCO val2017 below ``--data``. Everything is
-embedded once, to ``--cache``. ``--parts`` are ``methods``, ``strengths`` and ``variants``. Progress goes to stderr.
+embedded once, to ``--cache``. ``--parts`` are ``methods``, ``strengths``, and the variants of the two forms of joint debiasing,
+``published`` and ``gated``; ``--only`` names methods of the first two. Progress goes to stderr.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ from cfray.debias.validation import Reference, embed_reference, split_held_out, 
 from cfray.metrics import able
 
 SEEDS = range(5)
+SHORT = ("strengths", "published", "gated")
+"""Parts whose rows are one fit each."""
 Row = tuple[str, list[Measured]]
 
 
@@ -61,7 +64,7 @@ METHODS: dict[str, Callable[[int], JointConfig | ClipClipConfig | BiasedPromptsC
     "biased prompts": lambda seed: BiasedPromptsConfig(),
     "closed form": lambda seed: ClosedFormConfig(),
 }
-VARIANTS = {
+PUBLISHED = {
     "published": published(),
     "published without L_ba": published(alignment=0, counterfactual=1),
     "published without L_cd": published(alignment=1, counterfactual=0),
@@ -72,6 +75,8 @@ VARIANTS = {
     "published, rate 1e-4, queue 0": published(learning_rate=1e-4, queue=0),
     "published, rate 1e-4, without L_ba": published(learning_rate=1e-4, alignment=0, counterfactual=1),
     "published, rate 1e-4, without L_ba, sign -1": published(learning_rate=1e-4, alignment=0, counterfactual=1, sign=-1),
+}
+GATED = {
     "gated": JointConfig(),
     "gated without proximity": JointConfig(gated=GatedForm(proximity=0)),
     "gated without L_bal": JointConfig(gated=GatedForm(balance=0)),
@@ -83,8 +88,10 @@ class Comparison:
     """Fits and measures, row after row."""
 
     def __init__(
-        self, real: RealData, data: DebiasData, every: DebiasData, inferred: DebiasData, reference: Reference, bootstrap: int
+        self, real: RealData, data: DebiasData, every: DebiasData, inferred: DebiasData, reference: Reference, bootstrap: int,
+        methods: list[str],
     ):  # fmt: skip
+        self._methods = {label: METHODS[label] for label in methods}
         self._real, self._data, self._every, self._inferred, self._reference = real, data, every, inferred, reference
         self._bootstrap = bootstrap
         self.base = Measured(real, None, bootstrap=bootstrap, floor=1000)
@@ -103,7 +110,7 @@ class Comparison:
 
     def methods(self) -> Iterator[Row]:
         yield "CLIP as it is", [self.base]
-        for label, configure in METHODS.items():
+        for label, configure in self._methods.items():
             seeds = SEEDS if label.startswith("joint") else range(1)
             started = time.perf_counter()
             debiasers = [self._fit(configure(seed)) for seed in seeds]
@@ -111,13 +118,17 @@ class Comparison:
             yield self._measure(label, debiasers)
 
     def strengths(self) -> Iterator[Row]:
-        for label, configure in METHODS.items():
+        for label, configure in self._methods.items():
             debiaser = self._fit(configure(0))
             for strength in (0.25, 0.5, 0.75, 1.0):
                 yield self._measure(f"{label}, strength {strength}", [debiaser], strength)
 
-    def variants(self) -> Iterator[Row]:
-        for label, config in VARIANTS.items():
+    def published(self) -> Iterator[Row]:
+        for label, config in PUBLISHED.items():
+            yield self._measure(label, [self._fit(config)])
+
+    def gated(self) -> Iterator[Row]:
+        for label, config in GATED.items():
             yield self._measure(label, [self._fit(config)])
         gated = self._fit(METHODS["joint, gated"](0))
         opened = copy.deepcopy(gated)
@@ -221,7 +232,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", default="runs/embeddings")
     parser.add_argument("--bootstrap", type=int, default=200)
-    parser.add_argument("--parts", nargs="+", default=["methods", "strengths", "variants"])
+    parser.add_argument("--parts", nargs="+", default=["methods", *SHORT])
+    parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(sys.stderr):
         raw = (Path(arguments.model) / TOWER).is_dir()
@@ -237,7 +249,7 @@ def main() -> None:
         comparison = Comparison(
             load_real(arguments.data, cache), embed_training_data(cache, people, texts, list(ATTRIBUTES)),
             embed_training_data(cache, people, texts), embed_training_data(cache, unlabelled, texts),
-            embed_reference(cache, reference), arguments.bootstrap,
+            embed_reference(cache, reference), arguments.bootstrap, arguments.only,
         )  # fmt: skip
     if "methods" in arguments.parts:
         rows = list(comparison.methods())
@@ -247,7 +259,7 @@ def main() -> None:
             print("\n".join(fairness_table(rows, comparison.base, prompts, "pool", (AGE, PHOTOS))))
         print("\n".join(quality_table(rows, comparison.base)))
         print("\n".join(interval_table(rows)), flush=True)
-    for part in ("strengths", "variants"):
+    for part in SHORT:
         if part in arguments.parts:
             for line in short_table(getattr(comparison, part)(), comparison.base):
                 print(line, flush=True)
