@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, replace
 
@@ -110,17 +109,17 @@ def _reading(pool: Pool, wanted: set[str]) -> Pool:
 
 def _write(pools: list[Pool], sets: ray.data.Dataset, count: int, dataset: str, rows_per_file: int, what: str) -> None:
     print(f"[generate] {count} {what} to make", flush=True)
+    # A byte at most is one row a block: the next pool's batches are put together from rows, by any of its actors, and not from
+    # what one actor made in one go. (repartition would do it in tasks with a CPU each, which the pools may have taken.)
+    sets.context.target_max_block_size = 1
     # One line a part is said below; Ray's own bars are a screen of lines for every stage, again and again.
     ray.data.DataContext.get_current().enable_progress_bars = False
     actors, made = {pool.name: pool.actors for pool in pools}, 0
     with plain_errors(), shared_progress("generate", count, unit=what, pools=actors) as progress:
-        for pool, following in zip(pools, [*pools[1:], None], strict=True):
+        for pool in pools:
             sets = replace(pool, stage=watched(pool.stage, pool.name, progress)).over(sets)
-            if following and following.batch_size < pool.batch_size:
-                # A divisor of the batch, as Ray then cuts in the actor and needs no tasks of their own for it.
-                sets = sets.repartition(target_num_rows_per_block=math.gcd(pool.batch_size, following.batch_size))
         sets = Pool("parts", PartWriter, (dataset,), num_cpus=0.1, batch_size=rows_per_file).over(sets)
-        for batch in sets.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for batch in sets.iter_batches(batch_size=rows_per_file, batch_format="pyarrow"):
             made += batch.num_rows
             progress.finish.remote(batch.num_rows, Counter(status or "open" for status in batch["status"].to_pylist()))
             print(f"[generate] {made}/{count} {what}", flush=True)

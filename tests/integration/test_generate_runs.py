@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,10 +77,15 @@ def test_a_batch_of_one_stage_is_shared_by_the_actors_of_the_next(cluster, tmp_p
 
     class Kept:
         def __call__(self, table):
+            # The first actor that is up holds what it took until the other one is up as well.
+            (tmp_path / f"{table.num_rows}-{os.getpid()}").touch()
+            while table.num_rows == 2 and len(list(tmp_path.glob("2-*"))) < 2:
+                time.sleep(0.1)
             rows = [row | {"prompt": str(os.getpid()), "status": "kept"} for row in table.to_pylist()]
             return pa.Table.from_pylist(rows, schema=table.schema)
 
-    pools = [Pool("first", Kept, num_cpus=0.2, batch_size=6), Pool("second", Kept, actors=2, num_cpus=0.2, batch_size=2)]
+    # Of four CPUs the writer has what is left.
+    pools = [Pool("first", Kept, num_cpus=1.9, batch_size=6), Pool("second", Kept, actors=2, num_cpus=1, batch_size=2)]
     run(pools, plan, data, 6)
     assert len(set(store.read_sets(data)["prompt"].to_pylist())) == 2
     assert len(list(store.storage.list_files(f"{data}/{store.PARTS}", ".parquet"))) == 1
