@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
@@ -95,19 +95,19 @@ def fit_gated(data: DebiasData, config: GatedForm) -> GatedJoint:
         torch.manual_seed(config.seed)
         debiaser = GatedJoint(data.weights, dim=data.images.shape[1], attributes=len(data.labels), rank=config.rank)
     generator = torch.Generator().manual_seed(config.seed)
-    pools, images = text_pools(data), F.normalize(data.images, dim=-1)
-    people = images if data.cut_outs is None else F.normalize(data.cut_outs, dim=-1)
+    pools, cut_outs = text_pools(data), data.cut_outs
+    data = replace(
+        data, images=F.normalize(data.images, dim=-1), cut_outs=None if cut_outs is None else F.normalize(cut_outs, dim=-1)
+    )
     optimizer = torch.optim.Adam(debiaser.parameters(), lr=config.learning_rate)
     for step in range(config.steps):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * (1 + math.cos(math.pi * step / config.steps)) / 2
-        rows = _draw_images(data, config, generator)
-        drawn_data = data.subset(rows)
+        seen = data.subset(_draw_images(data, config, generator))
         loss = torch.zeros(())
         for pool in pools:
             drawn = torch.randint(len(pool.texts), (max(1, round(pool.share * config.batch)),), generator=generator)
-            x = pool.texts[drawn]
-            loss = loss + pool.share * gated_loss(debiaser, x, pool.named, images[rows], people[rows], drawn_data, config)
+            loss = loss + pool.share * gated_loss(debiaser, pool.texts[drawn], pool.named, seen, config)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -115,27 +115,20 @@ def fit_gated(data: DebiasData, config: GatedForm) -> GatedJoint:
 
 
 def gated_loss(
-    debiaser: GatedJoint, x: torch.Tensor, named: tuple[str, ...], images: torch.Tensor, people: torch.Tensor, data: DebiasData,
-    config: GatedForm,
-) -> torch.Tensor:  # fmt: skip
-    """L of normalised texts x (m, d) that name the attributes ``named``.
-
-    Args:
-        images: normalised (n, d), for L_cd.
-        people: normalised (n, d), for L_bal.
-        data: has the labels and sets of these n.
-    """
+    debiaser: GatedJoint, x: torch.Tensor, named: tuple[str, ...], data: DebiasData, config: GatedForm
+) -> torch.Tensor:
+    """L of normalised texts x (m, d) that name the attributes ``named``, over the images of ``data``, normalised as well."""
     e = F.normalize(debiaser.text(x), dim=-1)
 
     def log_p(texts: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         return F.log_softmax(texts @ keys.T / config.temperature, dim=1)
 
-    log_p_images = log_p(e, images)
-    loss = -(log_p(x, images).exp() * log_p_images).sum(dim=1) + config.proximity * (1 - (e * x).sum(dim=1))
+    log_p_images = log_p(e, data.images)
+    loss = -(log_p(x, data.images).exp() * log_p_images).sum(dim=1) + config.proximity * (1 - (e * x).sum(dim=1))
     free = [name for name in data.labels if name not in named]
     if not free:
         return loss.mean()
-    log_p_people = log_p_images if people is images else log_p(e, people)
+    log_p_people = log_p_images if data.cut_outs is None else log_p(e, data.cut_outs)
     if data.sets is not None and config.image_counterfactuals:
         alike = torch.stack([data.sets, *(data.labels[name] for name in named)])
         loss = loss + config.balance * set_imbalance(log_p_people, torch.unique(alike, dim=1, return_inverse=True)[1])
