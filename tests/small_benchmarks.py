@@ -1,4 +1,4 @@
-"""Benchmarks of a few pictures of the embedded world, for tests that train and evaluate in seconds."""
+"""Recipes, and benchmarks of a few pictures of the embedded world, for tests that train and evaluate in seconds."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,15 @@ from cfray.world import corpora
 
 PROMPTS = "name: jobs\ntemplates: ['a photo of a {}']\nconcepts: [doctor, chef]\n"
 ACCURACY = "recall@1_text_to_image_captions"
+# What the trials of a sweep train and measure, apart from their data and benchmarks.
+TRAINING = {
+    "model": "world:clip", "steps": 3, "sets_per_batch": 4, "images_per_set": 2, "warmup": 1, "checkpoint_every": 1,
+    "max_bad_steps": 0, "workers": 0, "huggingface": False, "loader_threads": 1,
+}  # fmt: skip
+MEASURING = {
+    "alphas": [0.0, 0.5, 1.0], "bootstrap": 10, "floor_permutations": 10, "workers": 0, "able_accuracy": ACCURACY,
+    "decode_threads": 1,
+}  # fmt: skip
 
 
 def write_benchmarks(folder: Path) -> list[dict]:

@@ -20,9 +20,9 @@ from cfray.sweep.export import export, show
 from cfray.sweep.job import sweep
 from cfray.sweep.searchers import planned_points
 from cfray.sweep.store import Store
-from tests.small_benchmarks import ACCURACY, write_benchmarks
+from tests.integration.conftest import REPOSITORY
+from tests.small_benchmarks import MEASURING, TRAINING, write_benchmarks
 
-REPOSITORY = Path(__file__).parents[2]
 OPTUNA = {"kind": "optuna", "startup": 2}
 PATIENCE_SECONDS = 300
 
@@ -37,14 +37,8 @@ def recipe(dataset, benchmarks, tmp_path):
     """Builds a sweep of short trials over two alphas, over the learning rate."""
 
     def build(rates=(1e-4, 1e-3), train=None, evaluate=None, **changes) -> SweepConfig:
-        training = {
-            "data": dataset, "model": "world:clip", "steps": 3, "sets_per_batch": 4, "images_per_set": 2, "warmup": 1,
-            "checkpoint_every": 1, "max_bad_steps": 0, "workers": 0, "huggingface": False, "loader_threads": 1,
-        }  # fmt: skip
-        measuring = {
-            "benchmarks": benchmarks, "alphas": [0.0, 0.5, 1.0], "bootstrap": 10, "floor_permutations": 10, "workers": 0,
-            "able_accuracy": ACCURACY, "decode_threads": 1,
-        }  # fmt: skip
+        training = TRAINING | {"data": dataset}
+        measuring = MEASURING | {"benchmarks": benchmarks}
         data = {
             "output": str(tmp_path / "sweep"), "train": training | (train or {}), "evaluate": measuring | (evaluate or {}),
             "space": {"learning_rate": {"choice": list(rates)}}, "search": {"kind": "grid"}, "trials": len(rates),

@@ -8,7 +8,7 @@ from cfray.sweep.config import trial_name
 from cfray.sweep.store import Store
 from cfray.sweep.trial import run_trial
 from cfray.train.job import train
-from tests.small_benchmarks import ACCURACY, write_benchmarks
+from tests.small_benchmarks import MEASURING, TRAINING, write_benchmarks
 
 ASHA = {"metric": "able"}
 
@@ -20,14 +20,8 @@ def benchmarks(tmp_path_factory) -> list[dict]:
 
 @pytest.fixture
 def config(sweep_config, rendered_sets, benchmarks):
-    train = {
-        "data": rendered_sets, "model": "world:clip", "steps": 2, "sets_per_batch": 4, "images_per_set": 2, "warmup": 1,
-        "checkpoint_every": 1, "max_bad_steps": 0, "workers": 0, "huggingface": False, "loader_threads": 1,
-    }  # fmt: skip
-    evaluate = {
-        "benchmarks": benchmarks, "alphas": [0.0, 0.5, 1.0], "bootstrap": 10, "floor_permutations": 10, "workers": 0,
-        "able_accuracy": ACCURACY,
-    }  # fmt: skip
+    train = TRAINING | {"data": rendered_sets, "steps": 2}
+    evaluate = MEASURING | {"benchmarks": benchmarks}
     return sweep_config(train=train, evaluate=evaluate, asha=ASHA)
 
 
